@@ -1,0 +1,1 @@
+"""Infrastructure as code: the broker, the local stack, containers, collectors and manifests."""

@@ -1,0 +1,1 @@
+"""Shared libraries: the delivery core, telemetry, models, embeddings, settings."""
