@@ -1,0 +1,155 @@
+"""What is written when a record cannot be handled: the dead letter, and an outcome so that nobody waits for ever.
+
+An outcome needs no more than a readable `prompt_id` (or `document_id`): it is salvaged from broken bodies too.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from pydantic import TypeAdapter, ValidationError
+
+from libs.bus.records import Outgoing, Record
+from schemas.base import Event, Identifier, PathEvent, Reason, ReasonCode, TenantName
+from schemas.documents import DocumentAccepted, DocumentRefused, DocumentSubmitted
+from schemas.prompts import PromptFailed, PromptRefused, PromptSubmitted
+from schemas.topics import MAX_MESSAGE_BYTES, dead_letter_topic
+
+_IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
+_TENANT: TypeAdapter[str] = TypeAdapter(TenantName)
+_FIELD = r'"%s"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.){1,512}")'
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a record was given up."""
+
+    code: ReasonCode
+    message: str
+    stage: str
+    rejected: bool
+    """True: the message was wrong. False: retries ran out, or a bug."""
+    attempts: int = 1
+    error: BaseException | None = field(default=None, compare=False)
+
+    @property
+    def reason(self) -> Reason:
+        """The same, as outcomes carry it."""
+        return Reason(code=self.code, message=self.message, stage=self.stage)
+
+
+def dead_letter(record: Record, failure: Failure, *, now: datetime) -> Outgoing:
+    """The record as it was, with the reason and its place of origin in added headers."""
+    notes = {
+        "dlq_code": failure.code,
+        "dlq_reason": failure.message[:2000],
+        "dlq_stage": failure.stage,
+        "dlq_attempts": str(failure.attempts),
+        "dlq_topic": record.topic,
+        "dlq_partition": str(record.partition),
+        "dlq_offset": str(record.offset),
+        "dlq_time": now.isoformat(),
+    }
+    added = tuple((name, text.encode(errors="replace")) for name, text in notes.items())
+    kept = tuple((k, v) for k, v in record.headers if not k.startswith("dlq_"))
+    return Outgoing(dead_letter_topic(record.topic), record.key, _that_fits(record), (*kept, *added))
+
+
+def _that_fits(record: Record) -> bytes | None:
+    # The added headers may push a record of the largest size over the broker's limit: the place of origin remains.
+    if record.value is not None and len(record.value) > MAX_MESSAGE_BYTES - 64 * 1024:
+        return record.value[: MAX_MESSAGE_BYTES - 64 * 1024]
+    return record.value
+
+
+def outcomes(record: Record, event: Event | None, event_type: type[Event], failure: Failure) -> Sequence[Event]:
+    """What to tell whoever waits for this record. `event` is None where the body could not be read."""
+    if issubclass(event_type, PromptFailed):
+        # It would fail the same way again: the dead letter is the end of it.
+        return ()
+    if issubclass(event_type, DocumentSubmitted | DocumentAccepted):
+        return _document_outcome(record, event, failure)
+    if issubclass(event_type, PromptSubmitted | PathEvent):
+        return _prompt_outcome(record, event, event_type, failure)
+    return ()
+
+
+def _prompt_outcome(
+    record: Record, event: Event | None, event_type: type[Event], failure: Failure
+) -> Sequence[PromptRefused | PromptFailed]:
+    carried = event.carried() if isinstance(event, PathEvent) else salvage(record)
+    if carried is None:
+        return ()
+    refused = failure.rejected and issubclass(event_type, PromptSubmitted)
+    kind = PromptRefused if refused else PromptFailed
+    return (kind(**carried, reason=failure.reason),)
+
+
+def _document_outcome(record: Record, event: Event | None, failure: Failure) -> Sequence[DocumentRefused]:
+    if isinstance(event, DocumentSubmitted | DocumentAccepted):
+        document_id, tenant = event.document_id, event.tenant
+    else:
+        found = _identifier(record.value or b"", "document_id", limit=512)
+        if found is None:
+            return ()
+        document_id, tenant = found, _tenant(record.value or b"")
+    return (DocumentRefused(document_id=document_id, tenant=tenant, reason=failure.reason),)
+
+
+def salvage(record: Record) -> dict[str, object] | None:
+    """The prompt's identity out of a body that is not a valid event. None: no readable `prompt_id`."""
+    body = record.value or b""
+    prompt_id = _identifier(body, "prompt_id")
+    if prompt_id is None:
+        return None
+    return {
+        "prompt_id": prompt_id,
+        "tenant": _tenant(body),
+        "conversation_id": _identifier(body, "conversation_id") or prompt_id,
+        "reply_to": _reply_to(record),
+        "submitted_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
+    }
+
+
+def _reply_to(record: Record) -> int | None:
+    for name, value in record.headers:
+        if name == "reply_to" and value.isdigit() and len(value) < 6:
+            return int(value)
+    return None
+
+
+def _tenant(body: bytes) -> str:
+    found = _value(body, "tenant")
+    try:
+        return _TENANT.validate_python(found if found is not None else "default")
+    except ValidationError:
+        return "default"
+
+
+def _identifier(body: bytes, field: str, limit: int = 128) -> str | None:
+    found = _value(body, field)
+    if not isinstance(found, str) or not 1 <= len(found) <= limit:
+        return None
+    # JSON can spell a lone surrogate, which no UTF-8 record key can hold.
+    return found if found.isascii() or found.encode(errors="ignore").decode() == found else None
+
+
+def _value(body: bytes, field: str) -> object:
+    try:
+        parsed = json.loads(body)
+    except (ValueError, RecursionError):
+        return _scan(body, field)
+    return parsed.get(field) if isinstance(parsed, dict) else None
+
+
+def _scan(body: bytes, field: str) -> object:
+    """The field's string in bytes that are no JSON document, e.g. one cut short."""
+    match = re.search((_FIELD % field).encode(), body)
+    if match is None:
+        return None
+    try:
+        return json.loads(match[1])
+    except ValueError:
+        return None

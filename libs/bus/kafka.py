@@ -1,0 +1,263 @@
+"""The log on a real Kafka cluster, through aiokafka.
+
+Choices, with their reasons: acks=all and idempotence, because the defaults lose writes; 256 KB batches, because one
+request per broker is in flight and throughput is batch size by round trip; 20 ms fetch waits, because a partition
+that waits for a full one delays its neighbours. Knows bytes and offsets, not events.
+"""
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
+
+from libs.bus.records import Outgoing, Record, TopicPartition
+from libs.bus.transport import CommitRefused, GroupConsumer, Producer, RebalanceListener
+from libs.settings import BusSettings
+from schemas.topics import MAX_MESSAGE_BYTES
+
+_ROOM_FOR_HEADERS = 64 * 1024
+_FETCH_WAIT_MS = 20
+
+
+def connection(settings: BusSettings) -> dict[str, Any]:
+    """aiokafka's connection arguments. Raises ValueError where SASL lacks its user name or password."""
+    found: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.security_protocol,
+    }
+    if settings.security_protocol.endswith("SSL"):
+        found["ssl_context"] = ssl.create_default_context(
+            cafile=str(settings.ssl_cafile) if settings.ssl_cafile else None
+        )
+    if settings.security_protocol.startswith("SASL"):
+        if not (settings.sasl_username and settings.sasl_password):
+            raise ValueError("SASL needs TAILRACE_SASL_USERNAME and TAILRACE_SASL_PASSWORD")
+        found["sasl_mechanism"] = settings.sasl_mechanism
+        found["sasl_plain_username"] = settings.sasl_username
+        found["sasl_plain_password"] = settings.sasl_password.get_secret_value()
+    return found
+
+
+class KafkaBus:
+    """A Kafka cluster as the services see it. Opens connections when they are needed."""
+
+    def __init__(self, settings: BusSettings, *, client_id: str) -> None:
+        self._connection = {**connection(settings), "client_id": client_id}
+        self._readers: set[AIOKafkaConsumer] = set()
+        self._probe: AIOKafkaConsumer | None = None
+        self._probe_lock = asyncio.Lock()
+
+    def consumer(self, group: str, topics: Collection[str], instance: str | None) -> GroupConsumer:
+        return _KafkaGroupConsumer(self._connection, group, tuple(topics), instance)
+
+    async def producer(self) -> Producer:
+        producer = AIOKafkaProducer(
+            **self._connection,
+            acks="all",
+            enable_idempotence=True,
+            max_batch_size=256 * 1024,
+            linger_ms=0,
+            max_request_size=MAX_MESSAGE_BYTES + _ROOM_FOR_HEADERS,
+        )
+        await producer.start()
+        return _KafkaProducer(producer)
+
+    async def partitions(self, topic: str) -> tuple[int, ...]:
+        probe = await self._metadata()
+        await probe._client.force_metadata_update()  # noqa: SLF001 - aiokafka offers no public refresh
+        found = probe.partitions_for_topic(topic)
+        if not found:
+            raise LookupError(f"the broker has no topic {topic!r}; create the topics first (tailrace up does)")
+        return tuple(sorted(found))
+
+    async def end_offsets(self, topic: str) -> Mapping[int, int]:
+        probe = await self._metadata()
+        ends = await probe.end_offsets([KafkaPartition(topic, p) for p in await self.partitions(topic)])
+        return {tp.partition: offset for tp, offset in ends.items()}
+
+    async def reachable(self) -> bool:
+        try:
+            probe = await self._metadata()
+            return bool(await probe._client.force_metadata_update())  # noqa: SLF001
+        except (KafkaError, OSError):
+            return False
+
+    async def read(
+        self,
+        topic: str,
+        partition: int,
+        *,
+        start: int | None = None,
+        since_ms: int | None = None,
+        end: int | None = None,
+    ) -> AsyncIterator[Record]:
+        tp = KafkaPartition(topic, partition)
+        consumer = await self._reader([tp])
+        try:
+            begin, stop = await _bounds(consumer, tp, start, since_ms, end)
+            consumer.seek(tp, begin)
+            while begin < stop:
+                batch = (await consumer.getmany(tp, timeout_ms=1000, max_records=1000)).get(tp, ())
+                for record in batch:
+                    if record.offset >= stop:
+                        return
+                    yield record
+                begin = await consumer.position(tp)
+        finally:
+            await self._close_reader(consumer)
+
+    async def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
+        tps = [KafkaPartition(topic, partition) for partition in sorted(starts)]
+        consumer = await self._reader(tps)
+        try:
+            for tp in tps:
+                consumer.seek(tp, starts[tp.partition])
+            while True:
+                found = await consumer.getmany(timeout_ms=200, max_records=500)
+                yield [record for records in found.values() for record in records]
+        finally:
+            await self._close_reader(consumer)
+
+    async def close(self) -> None:
+        for consumer in [*self._readers, *([self._probe] if self._probe else [])]:
+            await consumer.stop()
+        self._readers.clear()
+        self._probe = None
+
+    async def _metadata(self) -> AIOKafkaConsumer:
+        async with self._probe_lock:
+            if self._probe is None:
+                probe = AIOKafkaConsumer(**self._connection)
+                await _started(probe)
+                self._probe = probe
+            return self._probe
+
+    async def _reader(self, partitions: list[KafkaPartition]) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            **self._connection,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES + _ROOM_FOR_HEADERS,
+        )
+        consumer.assign(partitions)
+        await _started(consumer)
+        self._readers.add(consumer)
+        return consumer
+
+    async def _close_reader(self, consumer: AIOKafkaConsumer) -> None:
+        if consumer in self._readers:
+            self._readers.discard(consumer)
+            await consumer.stop()
+
+
+async def _started(consumer: AIOKafkaConsumer) -> None:
+    try:
+        await consumer.start()
+    except BaseException:
+        # aiokafka leaves its sockets open when start fails.
+        await consumer.stop()
+        raise
+
+
+async def _bounds(
+    consumer: AIOKafkaConsumer, tp: KafkaPartition, start: int | None, since_ms: int | None, end: int | None
+) -> tuple[int, int]:
+    first: int = (await consumer.beginning_offsets([tp]))[tp]
+    last: int = (await consumer.end_offsets([tp]))[tp]
+    stop = last if end is None else min(end, last)
+    if start is not None:
+        return max(start, first), stop
+    if since_ms is None:
+        return first, stop
+    found = (await consumer.offsets_for_times({tp: since_ms}))[tp]
+    return (found.offset if found is not None else last), stop
+
+
+class _KafkaProducer:
+    def __init__(self, producer: AIOKafkaProducer) -> None:
+        self._producer = producer
+
+    async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
+        future: asyncio.Future[object] = await self._producer.send(
+            outgoing.topic,
+            value=outgoing.value,
+            key=outgoing.key,
+            partition=outgoing.partition,
+            headers=outgoing.headers,
+        )
+        return future
+
+    async def stop(self) -> None:
+        await self._producer.stop()
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, listener: RebalanceListener) -> None:
+        self._listener = listener
+
+    async def on_partitions_revoked(self, revoked: Collection[KafkaPartition]) -> None:
+        await self._listener.on_revoked([TopicPartition(tp.topic, tp.partition) for tp in revoked])
+
+    async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
+        await self._listener.on_assigned([TopicPartition(tp.topic, tp.partition) for tp in assigned])
+
+
+class _KafkaGroupConsumer:
+    def __init__(self, arguments: dict[str, Any], group: str, topics: tuple[str, ...], instance: str | None) -> None:
+        self._arguments = arguments
+        self._group = group
+        self._topics = topics
+        self._instance = instance
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def start(self, listener: RebalanceListener) -> None:
+        self._consumer = AIOKafkaConsumer(
+            **self._arguments,
+            group_id=self._group,
+            group_instance_id=self._instance,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            # The range assignor keeps a conversation's partitions of all topics in one instance.
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
+            max_partition_fetch_bytes=MAX_MESSAGE_BYTES + _ROOM_FOR_HEADERS,
+            session_timeout_ms=10_000,
+            heartbeat_interval_ms=2_000,
+            # Polling never waits for handlers, so a long generation cannot overstep this.
+            max_poll_interval_ms=300_000,
+        )
+        self._consumer.subscribe(topics=list(self._topics), listener=_Listener(listener))
+        await _started(self._consumer)
+
+    async def stop(self) -> None:
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+    async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
+        assert self._consumer is not None, "start the consumer first"
+        found = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
+        return [record for records in found.values() for record in records]
+
+    async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        assert self._consumer is not None, "start the consumer first"
+        try:
+            await self._consumer.commit({KafkaPartition(*tp): offset for tp, offset in offsets.items()})
+        except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as error:
+            raise CommitRefused(str(error)) from error
+
+    def pause(self, partitions: Collection[TopicPartition]) -> None:
+        assert self._consumer is not None, "start the consumer first"
+        with contextlib.suppress(IllegalStateError):
+            self._consumer.pause(*(KafkaPartition(*tp) for tp in partitions))
+
+    def resume(self, partitions: Collection[TopicPartition]) -> None:
+        assert self._consumer is not None, "start the consumer first"
+        with contextlib.suppress(IllegalStateError):
+            self._consumer.resume(*(KafkaPartition(*tp) for tp in partitions))
