@@ -59,8 +59,8 @@ async def ensure_topics(admin_config: BusSettings, topics: Sequence[Topic]) -> R
         found = await _partitions_by_topic(admin)
         created = await _create(admin, admin_config, [topic for topic in topics if topic.name not in found])
         before = [topic for topic in topics if topic.name not in created]
-        # Created by somebody else between our two questions: then it has to be looked at as well.
-        found = await _partitions_by_topic(admin) if set(created) else found
+        # Asked again: another process may have made some of them meanwhile, with settings of its own.
+        found = await _partitions_by_topic(admin)
         return Report(created=created, different=await _differences(admin, admin_config, before, found))
     finally:
         await admin.close()
