@@ -31,6 +31,8 @@ class BusSettings(BaseSettings):
     sasl_username: str | None = None
     sasl_password: SecretStr | None = None
     ssl_cafile: Path | None = None
+    topic_prefix: str = ""
+    """Put before every topic and group name, so that several installations can share one cluster."""
     topic_partitions: int = Field(default=4, ge=1)
     """Partitions of every topic of the prompt path; they must be equal."""
     replication_factor: int = Field(default=1, ge=1)

@@ -125,7 +125,7 @@ class Attempts:
 
     def rejection(self, error: Rejected, attempt: int = 1) -> Failure:
         """The message is wrong; its sentence is meant to be read."""
-        return Failure(error.code, str(error), self._stage, rejected=True, attempts=attempt)
+        return Failure(error.code, str(error), self._stage, rejected=True, attempts=attempt, answered=error.answered)
 
     def bug(self, work: Work, error: Exception, attempt: int = 1) -> Failure:
         """Ours to mend. The log has the traceback; the outcome says where to look."""

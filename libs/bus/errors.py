@@ -9,9 +9,11 @@ class Rejected(Exception):  # noqa: N818 - named after the decision, not the kin
     The text says what was wrong, where, and how to mend it; it must not quote the message's content.
     """
 
-    def __init__(self, message: str, *, code: ReasonCode = "invalid_request") -> None:
+    def __init__(self, message: str, *, code: ReasonCode = "invalid_request", answered: bool = False) -> None:
         super().__init__(message)
         self.code: ReasonCode = code
+        self.answered = answered
+        """True: the prompt has, or will have, its outcome from elsewhere; the dead letter is all there is to write."""
 
 
 class Retryable(Exception):  # noqa: N818

@@ -32,6 +32,8 @@ class Failure:
     rejected: bool
     """True: the message was wrong. False: retries ran out, or a bug."""
     attempts: int = 1
+    answered: bool = False
+    """The outcome comes from elsewhere."""
     error: BaseException | None = field(default=None, compare=False)
 
     @property
@@ -66,8 +68,8 @@ def _that_fits(record: Record) -> bytes | None:
 
 def outcomes(record: Record, event: Event | None, event_type: type[Event], failure: Failure) -> Sequence[Event]:
     """What to tell whoever waits for this record. `event` is None where the body could not be read."""
-    if issubclass(event_type, PromptFailed):
-        # It would fail the same way again: the dead letter is the end of it.
+    if failure.answered or issubclass(event_type, PromptFailed):
+        # A prompt-failed that fails would fail the same way again: the dead letter is the end of it.
         return ()
     if issubclass(event_type, DocumentSubmitted | DocumentAccepted):
         return _document_outcome(record, event, failure)

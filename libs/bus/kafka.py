@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import ssl
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener
 from aiokafka import TopicPartition as KafkaPartition
@@ -49,12 +50,13 @@ class KafkaBus:
 
     def __init__(self, settings: BusSettings, *, client_id: str) -> None:
         self._connection = {**connection(settings), "client_id": client_id}
+        self._names = _Names(settings.topic_prefix)
         self._readers: set[AIOKafkaConsumer] = set()
         self._probe: AIOKafkaConsumer | None = None
         self._probe_lock = asyncio.Lock()
 
     def consumer(self, group: str, topics: Collection[str], instance: str | None) -> GroupConsumer:
-        return _KafkaGroupConsumer(self._connection, group, tuple(topics), instance)
+        return _KafkaGroupConsumer(self._connection, self._names, group, tuple(topics), instance)
 
     async def producer(self) -> Producer:
         producer = AIOKafkaProducer(
@@ -66,19 +68,20 @@ class KafkaBus:
             max_request_size=MAX_MESSAGE_BYTES + _ROOM_FOR_HEADERS,
         )
         await producer.start()
-        return _KafkaProducer(producer)
+        return _KafkaProducer(producer, self._names)
 
     async def partitions(self, topic: str) -> tuple[int, ...]:
         probe = await self._metadata()
         await probe._client.force_metadata_update()  # noqa: SLF001 - aiokafka offers no public refresh
-        found = probe.partitions_for_topic(topic)
+        found = probe.partitions_for_topic(self._names.outside(topic))
         if not found:
             raise LookupError(f"the broker has no topic {topic!r}; create the topics first (tailrace up does)")
         return tuple(sorted(found))
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
         probe = await self._metadata()
-        ends = await probe.end_offsets([KafkaPartition(topic, p) for p in await self.partitions(topic)])
+        name = self._names.outside(topic)
+        ends = await probe.end_offsets([KafkaPartition(name, p) for p in await self.partitions(topic)])
         return {tp.partition: offset for tp, offset in ends.items()}
 
     async def reachable(self) -> bool:
@@ -97,7 +100,7 @@ class KafkaBus:
         since_ms: int | None = None,
         end: int | None = None,
     ) -> AsyncIterator[Record]:
-        tp = KafkaPartition(topic, partition)
+        tp = KafkaPartition(self._names.outside(topic), partition)
         consumer = await self._reader([tp])
         try:
             begin, stop = await _bounds(consumer, tp, start, since_ms, end)
@@ -107,20 +110,20 @@ class KafkaBus:
                 for record in batch:
                     if record.offset >= stop:
                         return
-                    yield record
+                    yield self._names.inside(record)
                 begin = await consumer.position(tp)
         finally:
             await self._close_reader(consumer)
 
     async def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
-        tps = [KafkaPartition(topic, partition) for partition in sorted(starts)]
+        tps = [KafkaPartition(self._names.outside(topic), partition) for partition in sorted(starts)]
         consumer = await self._reader(tps)
         try:
             for tp in tps:
                 consumer.seek(tp, starts[tp.partition])
             while True:
                 found = await consumer.getmany(timeout_ms=200, max_records=500)
-                yield [record for records in found.values() for record in records]
+                yield [self._names.inside(record) for records in found.values() for record in records]
         finally:
             await self._close_reader(consumer)
 
@@ -180,13 +183,35 @@ async def _bounds(
     return (found.offset if found is not None else last), stop
 
 
+class _Names:
+    """Topic and group names as the cluster has them, and back."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+
+    def outside(self, name: str) -> str:
+        return self._prefix + name
+
+    def inside(self, record: Any) -> Record:
+        if not self._prefix:
+            return cast("Record", record)
+        return cast("Record", replace(record, topic=record.topic.removeprefix(self._prefix)))
+
+    def partition(self, tp: KafkaPartition) -> TopicPartition:
+        return TopicPartition(tp.topic.removeprefix(self._prefix), tp.partition)
+
+    def kafka(self, tp: TopicPartition) -> KafkaPartition:
+        return KafkaPartition(self._prefix + tp.topic, tp.partition)
+
+
 class _KafkaProducer:
-    def __init__(self, producer: AIOKafkaProducer) -> None:
+    def __init__(self, producer: AIOKafkaProducer, names: _Names) -> None:
         self._producer = producer
+        self._names = names
 
     async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
         future: asyncio.Future[object] = await self._producer.send(
-            outgoing.topic,
+            self._names.outside(outgoing.topic),
             value=outgoing.value,
             key=outgoing.key,
             partition=outgoing.partition,
@@ -199,21 +224,25 @@ class _KafkaProducer:
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, listener: RebalanceListener) -> None:
+    def __init__(self, listener: RebalanceListener, names: _Names) -> None:
         self._listener = listener
+        self._names = names
 
     async def on_partitions_revoked(self, revoked: Collection[KafkaPartition]) -> None:
-        await self._listener.on_revoked([TopicPartition(tp.topic, tp.partition) for tp in revoked])
+        await self._listener.on_revoked([self._names.partition(tp) for tp in revoked])
 
     async def on_partitions_assigned(self, assigned: Collection[KafkaPartition]) -> None:
-        await self._listener.on_assigned([TopicPartition(tp.topic, tp.partition) for tp in assigned])
+        await self._listener.on_assigned([self._names.partition(tp) for tp in assigned])
 
 
 class _KafkaGroupConsumer:
-    def __init__(self, arguments: dict[str, Any], group: str, topics: tuple[str, ...], instance: str | None) -> None:
+    def __init__(
+        self, arguments: dict[str, Any], names: _Names, group: str, topics: tuple[str, ...], instance: str | None
+    ) -> None:
         self._arguments = arguments
-        self._group = group
-        self._topics = topics
+        self._names = names
+        self._group = names.outside(group)
+        self._topics = [names.outside(topic) for topic in topics]
         self._instance = instance
         self._consumer: AIOKafkaConsumer | None = None
 
@@ -233,7 +262,7 @@ class _KafkaGroupConsumer:
             # Polling never waits for handlers, so a long generation cannot overstep this.
             max_poll_interval_ms=300_000,
         )
-        self._consumer.subscribe(topics=list(self._topics), listener=_Listener(listener))
+        self._consumer.subscribe(topics=self._topics, listener=_Listener(listener, self._names))
         await _started(self._consumer)
 
     async def stop(self) -> None:
@@ -243,21 +272,21 @@ class _KafkaGroupConsumer:
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         assert self._consumer is not None, "start the consumer first"
         found = await self._consumer.getmany(timeout_ms=int(timeout_seconds * 1000), max_records=max_records)
-        return [record for records in found.values() for record in records]
+        return [self._names.inside(record) for records in found.values() for record in records]
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         assert self._consumer is not None, "start the consumer first"
         try:
-            await self._consumer.commit({KafkaPartition(*tp): offset for tp, offset in offsets.items()})
+            await self._consumer.commit({self._names.kafka(tp): offset for tp, offset in offsets.items()})
         except (CommitFailedError, IllegalStateError, RebalanceInProgressError) as error:
             raise CommitRefused(str(error)) from error
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         assert self._consumer is not None, "start the consumer first"
         with contextlib.suppress(IllegalStateError):
-            self._consumer.pause(*(KafkaPartition(*tp) for tp in partitions))
+            self._consumer.pause(*(self._names.kafka(tp) for tp in partitions))
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         assert self._consumer is not None, "start the consumer first"
         with contextlib.suppress(IllegalStateError):
-            self._consumer.resume(*(KafkaPartition(*tp) for tp in partitions))
+            self._consumer.resume(*(self._names.kafka(tp) for tp in partitions))

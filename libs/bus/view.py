@@ -49,13 +49,18 @@ class ViewReader(Generic[E]):
         self._behind: dict[int, int] | None = None
 
     @property
+    def topic(self) -> str:
+        """What is read."""
+        return topic_of(self._view.event).name
+
+    @property
     def ready(self) -> bool:
         """Whether the view has caught up with what the topic held at the start."""
         return self._behind is not None and not self._behind
 
     async def run(self) -> None:
         """Reads for ever."""
-        topic = topic_of(self._view.event).name
+        topic = self.topic
         ends = await self._bus.end_offsets(topic)
         known = self._view.positions()
         starts = {partition: min(known.get(partition, 0), end) for partition, end in ends.items()}

@@ -1,0 +1,96 @@
+"""Metrics through OpenTelemetry: Prometheus text on the health port, OTLP where a collector is named.
+
+Names are a type, so that a typo is an error and a dashboard can rest on them.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from opentelemetry.exporter.prometheus import PrometheusMetricReader
+from opentelemetry.metrics import Counter, Histogram, Meter, UpDownCounter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from prometheus_client import generate_latest
+
+MetricName = Literal[
+    "tailrace.records",
+    "tailrace.handling.duration",
+    "tailrace.in_flight",
+    "tailrace.dead_letters",
+    "tailrace.prompts",
+    "tailrace.repeated_prompts",
+    "tailrace.documents",
+    "tailrace.chunks_indexed",
+    "tailrace.retrieval.duration",
+    "tailrace.masked_values",
+    "tailrace.safety.findings",
+    "tailrace.policy.reloads",
+    "tailrace.outcomes",
+    "tailrace.sealed_boxes_unopened",
+    "tailrace.cache.lookups",
+    "tailrace.http.requests",
+    "tailrace.http.request.duration",
+    "tailrace.http.streams",
+    "gen_ai.client.operation.duration",
+    "gen_ai.client.token.usage",
+    "gen_ai.server.time_to_first_token",
+    "gen_ai.server.time_per_output_token",
+]
+Attributes = Mapping[str, str | int | bool]
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+
+class Metrics:
+    """Instruments by name, made on first use."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._counters: dict[str, Counter] = {}
+        self._levels: dict[str, UpDownCounter] = {}
+        self._histograms: dict[str, Histogram] = {}
+
+    def count(self, name: MetricName, value: int = 1, attributes: Attributes | None = None) -> None:
+        """Adds to a counter."""
+        counter = self._counters.get(name)
+        if counter is None:
+            counter = self._counters[name] = self._meter.create_counter(name)
+        counter.add(value, attributes)
+
+    def level(self, name: MetricName, change: int, attributes: Attributes | None = None) -> None:
+        """Raises or lowers a level, such as work in flight."""
+        level = self._levels.get(name)
+        if level is None:
+            level = self._levels[name] = self._meter.create_up_down_counter(name)
+        level.add(change, attributes)
+
+    def record(self, name: MetricName, value: float, attributes: Attributes | None = None) -> None:
+        """Adds to a histogram; durations in seconds."""
+        histogram = self._histograms.get(name)
+        if histogram is None:
+            unit = "{token}" if name == "gen_ai.client.token.usage" else "s"
+            histogram = self._histograms[name] = self._meter.create_histogram(
+                name, unit=unit, explicit_bucket_boundaries_advisory=_SECONDS if unit == "s" else None
+            )
+        histogram.record(value, attributes)
+
+
+def configure_metrics(service: str, instance: int, otlp_endpoint: str | None) -> tuple[Metrics, MeterProvider]:
+    """The process's instruments and their provider; `provider.shutdown()` writes out what is left."""
+    readers: list[MetricReader] = [PrometheusMetricReader()]
+    if otlp_endpoint:
+        # Imported here: it costs 20 MB that a process without a collector need not spend.
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
+
+        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(f"{otlp_endpoint}/v1/metrics")))
+    resource = Resource.create(
+        {"service.name": service, "service.namespace": "tailrace", "service.instance.id": str(instance)}
+    )
+    provider = MeterProvider(metric_readers=readers, resource=resource)
+    return Metrics(provider.get_meter("tailrace")), provider
+
+
+def prometheus_text() -> bytes:
+    """All metrics of the process in Prometheus's text format."""
+    return generate_latest()
