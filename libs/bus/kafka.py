@@ -215,7 +215,7 @@ class _KafkaProducer:
             value=outgoing.value,
             key=outgoing.key,
             partition=outgoing.partition,
-            headers=outgoing.headers,
+            headers=list(outgoing.headers),
         )
         return future
 

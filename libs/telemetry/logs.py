@@ -41,4 +41,4 @@ def configure_logs(service: str, instance: int, level: str) -> None:
 
 def get_logger(name: str) -> FilteringBoundLogger:
     """A logger whose lines say which part of the service wrote them."""
-    return cast("FilteringBoundLogger", structlog.get_logger(logger=name))
+    return cast("FilteringBoundLogger", structlog.get_logger(component=name))
