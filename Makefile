@@ -45,6 +45,10 @@ check: install ## Lint, format, types, import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+.PHONY: bench
+bench: install ## Measure what the path costs, side by side with a floor
+	$(BIN)/python -m tests.bench
+
 .PHONY: up
 up: install ## Start the local stack and keep it running (stop it with `make down`)
 	$(BIN)/tailrace up

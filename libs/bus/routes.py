@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from libs.bus.envelope import Envelope
@@ -78,22 +79,22 @@ class Route:
     emits: tuple[type[Event], ...] = ()
     delivery: Delivery = Delivery()
 
-    @property
+    @cached_property
     def topics(self) -> tuple[Topic, ...]:
         """The topics the route consumes."""
         return topics_of(self.event)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The handler's own name, whatever was bound to it."""
         return str(getattr(_unwrapped(self.handler), "__name__", type(self.handler).__name__))
 
-    @property
+    @cached_property
     def is_async(self) -> bool:
         """Whether the handler may wait."""
         return inspect.iscoroutinefunction(_unwrapped(self.handler))
 
-    @property
+    @cached_property
     def wants_context(self) -> bool:
         """Whether the handler asks for the record's context."""
         return "context" in inspect.signature(self.handler).parameters
