@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
-from infra.kafka._client import connection_options
+from libs.bus.kafka import connection
 from libs.settings import BusSettings
 from schemas.topics import Topic
 
@@ -53,7 +53,7 @@ class Report:
 
 async def ensure_topics(admin_config: BusSettings, topics: Sequence[Topic]) -> Report:
     """Create the missing topics and report settings of the others that differ. Raises TopicsError."""
-    admin = AIOKafkaAdminClient(**connection_options(admin_config))
+    admin = AIOKafkaAdminClient(**connection(admin_config))
     try:
         await admin.start()
         found = await _partitions_by_topic(admin)
@@ -68,7 +68,7 @@ async def ensure_topics(admin_config: BusSettings, topics: Sequence[Topic]) -> R
 
 async def compare_topics(admin_config: BusSettings, topics: Sequence[Topic]) -> Report:
     """The same look without creating anything: which topics are missing and which settings differ."""
-    admin = AIOKafkaAdminClient(**connection_options(admin_config))
+    admin = AIOKafkaAdminClient(**connection(admin_config))
     try:
         await admin.start()
         found = await _partitions_by_topic(admin)
