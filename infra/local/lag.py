@@ -24,33 +24,34 @@ WITHOUT_GROUP = frozenset({"gateway"})
 async def consumer_lag(
     settings: BusSettings, services: Iterable[str], catalogue: Sequence[Topic] = CATALOGUE
 ) -> dict[str, int | None]:
-    """Records per service; None where a service has no group. Raises KafkaError or TimeoutError when no broker answers."""
+    """Records per service; None where it has no group. Raises KafkaError or TimeoutError when no broker answers."""
     options = connection(settings)
+    services = tuple(services)
     admin = AIOKafkaAdminClient(**options, request_timeout_ms=5_000)
-    consumer = AIOKafkaConsumer(**options, request_timeout_ms=5_000)
+    # It learns of the topics one by one, with this pause between two of them.
+    consumer = AIOKafkaConsumer(**options, request_timeout_ms=5_000, retry_backoff_ms=2)
     try:
         await admin.start()
         await consumer.start()
-        return {service: await _lag(admin, consumer, service, catalogue) for service in services}
+        grouped = [service for service in services if service not in WITHOUT_GROUP]
+        finished = {service: await _finished(admin, f"tailrace-{service}") for service in grouped}
+        read = {service: await _partitions(admin, service, finished[service], catalogue) for service in grouped}
+        every = sorted({partition for partitions in read.values() for partition in partitions})
+        ends, begins = await consumer.end_offsets(every), await consumer.beginning_offsets(every)
     finally:
         await consumer.stop()
         await admin.close()
-
-
-async def _lag(
-    admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, service: str, catalogue: Sequence[Topic]
-) -> int | None:
-    if service in WITHOUT_GROUP:
-        return None
-    finished = await _finished(admin, f"tailrace-{service}")
-    topics = {partition.topic for partition in finished} | _inputs(service, catalogue)
-    partitions = [
-        TopicPartition(topic, number) for topic in topics for number in consumer.partitions_for_topic(topic) or ()
-    ]
-    ends = await consumer.end_offsets(partitions)
-    begins = await consumer.beginning_offsets(partitions)
     # Retention may have removed what was never finished: that is no longer behind but gone.
-    return int(sum(ends[p] - max(finished.get(p, 0), begins[p]) for p in partitions))
+    lags = {s: sum(ends[p] - max(finished[s].get(p, 0), begins[p]) for p in read[s]) for s in grouped}
+    return {service: lags.get(service) for service in services}
+
+
+async def _partitions(
+    admin: AIOKafkaAdminClient, service: str, finished: Iterable[TopicPartition], catalogue: Sequence[Topic]
+) -> list[TopicPartition]:
+    topics = {partition.topic for partition in finished} | _inputs(service, catalogue)
+    described = await admin.describe_topics(sorted(topics)) if topics else []
+    return [TopicPartition(t["topic"], p["partition"]) for t in described for p in t["partitions"]]
 
 
 async def _finished(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
