@@ -1,0 +1,1 @@
+"""Safety: the gate on the prompt path. Nothing reaches a model, and no answer leaves, that it has not examined."""

@@ -1,0 +1,1 @@
+"""What fulfils the ports: pattern detectors and the folder of policies."""

@@ -1,0 +1,1 @@
+"""What safety knows by itself: text, findings, placeholders, masking, redaction, policy. No Kafka, no files."""

@@ -1,0 +1,58 @@
+"""What detectors of personal data report: which kind of value stands where, and who wins where two overlap."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+EntityType = Literal[
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "CREDIT_CARD",
+    "IBAN",
+    "IP_ADDRESS",
+    "US_SSN",
+    "UK_NINO",
+    "DE_TAX_ID",
+    "FR_NIR",
+    "ES_NIF",
+    "IT_FISCAL_CODE",
+    "NL_BSN",
+    "BE_NATIONAL_NUMBER",
+    "PL_PESEL",
+    "SE_PERSONAL_NUMBER",
+    "BR_CPF",
+    "IN_AADHAAR",
+    "API_KEY",
+    "JWT",
+    "PRIVATE_KEY",
+    "PASSWORD",
+    "URL_CREDENTIALS",
+]
+ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
+
+_GUESSES: frozenset[EntityType] = frozenset({"PHONE_NUMBER", "PASSWORD", "NL_BSN", "IN_AADHAAR", "PL_PESEL"})
+"""Found by shape and neighbourhood; a type with a checksum or a prefix of its own is more specific."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """One value: characters `start` to `end` (exclusive) of the text that was searched."""
+
+    start: int
+    end: int
+    entity_type: EntityType
+
+
+def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
+    """The longest of each overlapping group, then the more specific, in reading order. O(n log n)."""
+    kept: list[Finding] = []
+    for finding in sorted(findings):
+        if not kept or finding.start >= kept[-1].end:
+            kept.append(finding)
+        elif _weight(finding) > _weight(kept[-1]):
+            kept[-1] = finding
+    return kept
+
+
+def _weight(finding: Finding) -> tuple[int, bool]:
+    return finding.end - finding.start, finding.entity_type not in _GUESSES

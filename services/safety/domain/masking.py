@@ -1,0 +1,90 @@
+"""Masking: each value gets a numbered placeholder, the same one wherever it stands in a prompt.
+
+`Masker` serves one prompt. Restoring is putting `mapping`'s values back for their placeholders, which is another
+service's part: this one only ever seals the mapping.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from pydantic import JsonValue
+
+from services.safety.domain.findings import EntityType, Finding
+from services.safety.domain.placeholders import numbered
+from services.safety.domain.policy import PersonalDataRules
+
+Find = Callable[[str], Sequence[Finding]]
+
+_ROUNDS = 8
+"""Masking one value can lay bare another that overlapped it. Honest text needs two rounds."""
+
+
+class Unmaskable(ValueError):  # noqa: N818 - it names what the text is
+    """Values overlap so deeply that the text cannot be cleaned: made up to confuse."""
+
+
+class Masker:
+    """The placeholders of one prompt. `taken`: those that stand in its text already; none of them is given out."""
+
+    def __init__(self, find: Find, rules: PersonalDataRules, taken: Iterable[str] = ()) -> None:
+        self._find, self._rules, self._taken = find, rules, frozenset(taken)
+        self._given: dict[tuple[EntityType, str], str] = {}
+        self._last: Counter[EntityType] = Counter()
+        self.found: set[EntityType] = set()
+        """Every kind seen, whatever the policy says of it."""
+
+    def mask(self, text: str) -> str:
+        """The text with a placeholder for each value that policy does not let pass. Raises Unmaskable."""
+        return replaced(text, self._unwanted, lambda finding, value: self._placeholder(finding.entity_type, value))
+
+    def mask_json(self, value: JsonValue) -> JsonValue:
+        """The same over every string of a JSON value, names of members included."""
+        if isinstance(value, str):
+            return self.mask(value)
+        if isinstance(value, list):
+            return [self.mask_json(item) for item in value]
+        if isinstance(value, dict):
+            return {self.mask(name): self.mask_json(item) for name, item in value.items()}
+        return value
+
+    def kinds(self, action: str) -> list[EntityType]:
+        """The kinds seen for which policy says `action`, sorted."""
+        return sorted(kind for kind in self.found if self._rules.action(kind) == action)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many different values of each kind were masked."""
+        return dict(Counter(entity_type for entity_type, _ in self._given))
+
+    @property
+    def restorable(self) -> Mapping[str, str]:
+        """{placeholder: value} of the values that policy lets come back."""
+        return {name: value for (kind, value), name in self._given.items() if self._rules.restorable(kind)}
+
+    def _unwanted(self, text: str) -> list[Finding]:
+        findings = self._find(text)
+        self.found.update(finding.entity_type for finding in findings)
+        return [finding for finding in findings if self._rules.action(finding.entity_type) in ("mask", "refuse")]
+
+    def _placeholder(self, entity_type: EntityType, value: str) -> str:
+        if (given := self._given.get((entity_type, value))) is not None:
+            return given
+        self._last[entity_type] += 1
+        while (placeholder := numbered(entity_type, self._last[entity_type])) in self._taken:
+            self._last[entity_type] += 1
+        self._given[entity_type, value] = placeholder
+        return placeholder
+
+
+def replaced(text: str, find: Find, substitute: Callable[[Finding, str], str]) -> str:
+    """The text with each finding substituted, searched again until nothing is found. Raises Unmaskable."""
+    for _ in range(_ROUNDS):
+        findings = find(text)
+        if not findings:
+            return text
+        parts, past = [], 0
+        for finding in findings:
+            parts += [text[past : finding.start], substitute(finding, text[finding.start : finding.end])]
+            past = finding.end
+        text = "".join([*parts, text[past:]])
+    raise Unmaskable(f"values still overlap after {_ROUNDS} rounds of masking")
