@@ -27,7 +27,7 @@ def _save_weights(gguf: Path, target: Path) -> None:
     config = model.config
     config.dtype = torch.bfloat16
     # A fresh model of the same shape: nothing of how the weights were loaded may reach the saved folder.
-    plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)
+    plain = AutoModelForCausalLM.from_config(config, dtype=torch.bfloat16)  # type: ignore[no-untyped-call]
     plain.load_state_dict(model.state_dict())
     plain.generation_config.update(eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id)
     plain.save_pretrained(target)

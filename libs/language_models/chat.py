@@ -56,8 +56,8 @@ class ChatTemplate:
             raise FileNotFoundError(
                 f"{folder} has no chat template: put a chat_template.jinja there, or use an instruction-tuned model"
             )
-        tokens = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
-        return cls(source, *tokens, control_tokens=tuple(control_tokens))
+        bos, eos = (_token_text(config.get(name)) for name in ("bos_token", "eos_token"))
+        return cls(source, bos, eos, tuple(control_tokens))
 
     def render(self, messages: Sequence[ChatMessage], *, add_generation_prompt: bool = True) -> str:
         """The prompt's text, up to where the assistant begins. Raises InvalidChat if the template refuses."""

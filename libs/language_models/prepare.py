@@ -64,13 +64,21 @@ def resolve_model(name: str, *, tokenizer_only: bool = False) -> Path:
 
 
 def _from_hub(name: str, patterns: list[str]) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled
+    # Only here: most callers name the default or a folder, and the hub's client brings an HTTP stack along.
+    from huggingface_hub import errors, snapshot_download  # noqa: PLC0415
+
+    trouble = (
+        errors.HfHubHTTPError,
+        errors.HFValidationError,
+        errors.LocalEntryNotFoundError,
+        errors.OfflineModeIsEnabled,
+        OSError,
+    )
 
     repository, _, revision = name.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=patterns))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError) as error:
+    except trouble as error:
         raise LookupError(
             f"model {name!r} is no local folder and cannot be fetched from the Hugging Face hub "
             f"({type(error).__name__}); check the name, the network, HF_TOKEN and HF_HUB_OFFLINE"
