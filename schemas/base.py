@@ -86,6 +86,10 @@ class ResponseFormat(Model):
         return schema if isinstance(schema, dict) else None
 
 
+def _or_one_string(schema: dict[str, Any]) -> None:
+    schema["anyOf"].append({"type": "string", "minLength": 1, "maxLength": 256})
+
+
 class Parameters(Model):
     """Sampling parameters under OpenAI's names. None: the service's default."""
 
@@ -96,8 +100,9 @@ class Parameters(Model):
     top_p: float | None = Field(default=None, gt=0, le=1)
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
     stop: tuple[Annotated[str, StringConstraints(min_length=1, max_length=256)], ...] | None = Field(
-        default=None, max_length=4
+        default=None, max_length=4, json_schema_extra=_or_one_string
     )
+    """A single string stands for a list of one."""
     response_format: ResponseFormat | None = None
 
     @field_validator("stop", mode="before")
