@@ -109,7 +109,7 @@ def _project(x: Vectors, linear: Linear) -> Vectors:
 def _attend(x: Vectors, layer: Layer, heads: int) -> Vectors:
     n, d = x.shape
     q, k, v = _project(x, layer.qkv).reshape(n, 3, heads, d // heads).transpose(1, 2, 0, 3)
-    scores = q @ k.transpose(0, 2, 1)
+    scores: Vectors = q @ k.transpose(0, 2, 1)
     scores *= np.float32((d // heads) ** -0.5)
     scores -= scores.max(-1, keepdims=True)
     np.exp(scores, out=scores)

@@ -1,0 +1,1 @@
+"""Grounding: finds what is known about a prompt, adds the conversation so far, renders what the model shall read."""

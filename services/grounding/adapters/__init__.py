@@ -1,0 +1,1 @@
+"""Indexes and template files: what grounding reaches outside itself for."""

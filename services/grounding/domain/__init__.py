@@ -1,0 +1,1 @@
+"""What grounding decides: reading, chunking, choosing sources, remembering turns, rendering. No I/O."""
