@@ -38,6 +38,7 @@ from libs.telemetry import (
     configure_traces,
     get_logger,
 )
+from schemas.base import Event
 
 VERSION = "0.1.0"
 
@@ -59,6 +60,10 @@ class Parts:
     routes: Sequence[Route] = ()
     memories: Sequence[Memory] = ()
     views: Sequence[View[Any]] = ()
+    reads: Sequence[type[Event]] = ()
+    """Events read outside routes and views, such as a gateway's own partition of replies; told to the document."""
+    emits: Sequence[type[Event]] = ()
+    """Events written outside routes, such as the prompts of a gateway; told to the document."""
     resources: Sequence[AbstractAsyncContextManager[Any]] = ()
     """Entered in order before the bus starts, left in reverse after it has stopped: engines, stores, HTTP servers."""
     checks: Mapping[str, Check] = field(default_factory=dict)
@@ -177,7 +182,7 @@ class Service:
     def document(self, parts: Parts) -> AsyncAPI:
         """The AsyncAPI document of what this service hears and says."""
         broker = DeliveryBroker(self.bus_settings.bootstrap_servers)
-        describe(broker, self.name, parts.routes, parts.views)
+        describe(broker, self.name, parts.routes, parts.views, reads=parts.reads, emits=parts.emits)
         return AsyncAPI(broker, title=f"Tailrace {self.name}", version=VERSION, description=self.summary)
 
 

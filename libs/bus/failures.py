@@ -78,6 +78,15 @@ def outcomes(record: Record, event: Event | None, event_type: type[Event], failu
     return ()
 
 
+def outcome_types(event_type: type[Event]) -> tuple[type[Event], ...]:
+    """What `outcomes` may write for a record of that type."""
+    if issubclass(event_type, DocumentSubmitted | DocumentAccepted):
+        return (DocumentRefused,)
+    if issubclass(event_type, PromptSubmitted):
+        return (PromptRefused, PromptFailed)
+    return (PromptFailed,) if issubclass(event_type, PathEvent) and not issubclass(event_type, PromptFailed) else ()
+
+
 def _prompt_outcome(
     record: Record, event: Event | None, event_type: type[Event], failure: Failure
 ) -> Sequence[PromptRefused | PromptFailed]:

@@ -12,6 +12,7 @@ from typing import Any
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 
+from libs.bus.failures import outcome_types
 from libs.bus.routes import Route
 from libs.bus.view import View
 from schemas.base import Event
@@ -68,15 +69,26 @@ async def _running(run: Run) -> None:
     await run()
 
 
-def describe(broker: KafkaBroker, service: str, routes: Sequence[Route], views: Sequence[View[Any]]) -> None:
-    """Registers what a service hears and says, for the AsyncAPI document."""
+def describe(
+    broker: KafkaBroker,
+    service: str,
+    routes: Sequence[Route],
+    views: Sequence[View[Any]],
+    *,
+    reads: Sequence[type[Event]] = (),
+    emits: Sequence[type[Event]] = (),
+) -> None:
+    """Registers what a service hears and says, for the AsyncAPI document. `reads`, `emits`: outside the routes."""
     for route in routes:
         for topic in route.topics:
             _hear(broker, service, topic, route.event, _doc(route))
     for view in views:
         for topic in topics_of(view.event):
             _hear(broker, service, topic, view.event, "read whole, from the beginning, without a group")
-    emitted = {event for route in routes for event in route.emits}
+    for event in reads:
+        for topic in topics_of(event):
+            _hear(broker, service, topic, event, "read by partition, without a group")
+    emitted = {event for route in routes for event in (*route.emits, *outcome_types(route.event))} | set(emits)
     for event in sorted(emitted, key=lambda e: e.TYPE):
         for topic in topics_of(event):
             broker.publisher(topic.name, schema=event, title=f"{service}/{topic.name}", description=topic.summary)
