@@ -1,0 +1,1 @@
+"""The console's ways out: the broker, the gateway, files, the editor, the terminal."""

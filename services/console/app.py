@@ -1,0 +1,24 @@
+"""The `tailrace` command: its table of commands."""
+
+import typer
+
+from services.console.commands import batch, dead_letters, documents, stack, trace
+
+
+def create_app() -> typer.Typer:
+    """The command line, described; nothing is opened before a command runs."""
+    app = typer.Typer(
+        name="tailrace",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        help="Large language models as event-driven services on Apache Kafka.",
+    )
+    app.command()(stack.up)
+    app.command()(stack.down)
+    app.command()(stack.status)
+    app.add_typer(documents.app, name="documents")
+    app.add_typer(batch.app, name="batch")
+    app.add_typer(dead_letters.app, name="dead-letters")
+    app.command()(trace.trace)
+    return app
