@@ -30,17 +30,19 @@ def events() -> tuple[type[Event], ...]:
 
 def json_schema(event: type[Event]) -> Schema:
     """The JSON Schema (draft 2020-12) of an event's body."""
-    mode: Literal["validation", "serialization"] = "validation"
-    if topic_of(event).access == "public-output":
-        mode = "serialization"
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": f"urn:tailrace:{event.TYPE}:v{event.VERSION}",
-        **event.model_json_schema(mode=mode, schema_generator=_Generator),
+        **event.model_json_schema(mode=mode_of(event), schema_generator=Generator),
     }
 
 
-class _Generator(GenerateJsonSchema):
+def mode_of(event: type[Event]) -> Literal["validation", "serialization"]:
+    """Whether an event is described as one may write it, or as readers find it."""
+    return "serialization" if topic_of(event).access == "public-output" else "validation"
+
+
+class Generator(GenerateJsonSchema):
     """Our code writes every field of an event, also those that have a default."""
 
     def field_is_required(self, field: Any, total: bool) -> bool:
