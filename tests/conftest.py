@@ -25,6 +25,13 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 MakeKafka = Callable[..., Awaitable[BusSettings]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one file stay in one worker, so that its fixtures are made once; so do those of one stack."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+
+
 @pytest.fixture(scope="session")
 def shared_broker(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[str]:
     """Bootstrap servers of the session's broker. Parallel workers share it: the last one to leave stops it."""

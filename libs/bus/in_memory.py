@@ -6,7 +6,7 @@ A first-class adapter: it passes the behaviour suite of the real one. Time comes
 import asyncio
 import zlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.bus.records import Outgoing, Record, StoredRecord, TopicPartition
@@ -67,6 +67,9 @@ class InMemoryBus:
             raise LookupError(f"the broker has no topic {topic!r}; create the topics first (tailrace up does)")
         return tuple(range(self._counts[topic]))
 
+    async def start_offsets(self, topic: str) -> Mapping[int, int]:
+        return dict.fromkeys(await self.partitions(topic), 0)
+
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
         return {p: len(self._log[TopicPartition(topic, p)]) for p in await self.partitions(topic)}
 
@@ -78,13 +81,13 @@ class InMemoryBus:
         start: int | None = None,
         since_ms: int | None = None,
         end: int | None = None,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         log = self._log[TopicPartition(topic, partition)]
         for record in log[start or 0 : len(log) if end is None else end]:
             if since_ms is None or record.timestamp >= since_ms:
                 yield record
 
-    async def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
+    async def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncGenerator[Sequence[Record], None]:
         positions = dict(starts)
         while True:
             found = [
@@ -129,6 +132,9 @@ class _MemoryProducer:
         future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         future.set_result(await self._append(outgoing))
         return future
+
+    async def flush(self) -> None:
+        return None
 
     async def stop(self) -> None:
         return None

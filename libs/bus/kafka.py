@@ -8,7 +8,7 @@ that waits for a full one delays its neighbours. Knows bytes and offsets, not ev
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -24,6 +24,7 @@ from schemas.topics import MAX_MESSAGE_BYTES
 
 _ROOM_FOR_HEADERS = 64 * 1024
 _FETCH_WAIT_MS = 20
+_CLOSING_SECONDS = 5.0
 
 
 def connection(settings: BusSettings) -> dict[str, Any]:
@@ -78,6 +79,12 @@ class KafkaBus:
             raise LookupError(f"the broker has no topic {topic!r}; create the topics first (tailrace up does)")
         return tuple(sorted(found))
 
+    async def start_offsets(self, topic: str) -> Mapping[int, int]:
+        probe = await self._metadata()
+        name = self._names.outside(topic)
+        starts = await probe.beginning_offsets([KafkaPartition(name, p) for p in await self.partitions(topic)])
+        return {tp.partition: offset for tp, offset in starts.items()}
+
     async def end_offsets(self, topic: str) -> Mapping[int, int]:
         probe = await self._metadata()
         name = self._names.outside(topic)
@@ -99,7 +106,7 @@ class KafkaBus:
         start: int | None = None,
         since_ms: int | None = None,
         end: int | None = None,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         tp = KafkaPartition(self._names.outside(topic), partition)
         consumer = await self._reader([tp])
         try:
@@ -115,7 +122,7 @@ class KafkaBus:
         finally:
             await self._close_reader(consumer)
 
-    async def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
+    async def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncGenerator[Sequence[Record], None]:
         tps = [KafkaPartition(self._names.outside(topic), partition) for partition in sorted(starts)]
         consumer = await self._reader(tps)
         try:
@@ -210,17 +217,30 @@ class _KafkaProducer:
         self._names = names
 
     async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
-        future: asyncio.Future[object] = await self._producer.send(
-            self._names.outside(outgoing.topic),
-            value=outgoing.value,
-            key=outgoing.key,
-            partition=outgoing.partition,
-            headers=list(outgoing.headers),
-        )
+        try:
+            future: asyncio.Future[object] = await self._producer.send(
+                self._names.outside(outgoing.topic),
+                value=outgoing.value,
+                key=outgoing.key,
+                partition=outgoing.partition,
+                headers=list(outgoing.headers),
+            )
+        except AssertionError as error:
+            # How aiokafka refuses an unknown partition.
+            raise LookupError(f"topic {outgoing.topic!r} has no partition {outgoing.partition}") from error
         return future
 
+    async def flush(self) -> None:
+        await self._producer.flush()
+
     async def stop(self) -> None:
-        await self._producer.stop()
+        try:
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                await self._producer.stop()
+        except TimeoutError:
+            # The broker is away, and an idempotent producer would wait for it for ever.
+            await self._producer._sender.close()  # noqa: SLF001
+            await self._producer.client.close()
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -266,8 +286,16 @@ class _KafkaGroupConsumer:
         await _started(self._consumer)
 
     async def stop(self) -> None:
-        if self._consumer is not None:
-            await self._consumer.stop()
+        if self._consumer is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSING_SECONDS):
+                await self._consumer.stop()
+        except TimeoutError:
+            # The broker is away, or the group is in the middle of a rebalance.
+            if self._consumer._fetcher is not None:  # noqa: SLF001
+                await self._consumer._fetcher.close()  # noqa: SLF001
+            await self._consumer._client.close()  # noqa: SLF001
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         assert self._consumer is not None, "start the consumer first"

@@ -4,7 +4,7 @@ Two adapters: `libs.bus.kafka` (aiokafka) and `libs.bus.in_memory`. Both pass on
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from libs.bus.records import Outgoing, Record, TopicPartition
@@ -21,7 +21,10 @@ class GroupConsumer(Protocol):
     """A member of a consumer group."""
 
     async def start(self, listener: RebalanceListener) -> None: ...
-    async def stop(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Leaves the group. Gives up after a few seconds without an answer."""
+
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         """The next records in offset order per partition; empty after the time-out."""
 
@@ -36,10 +39,16 @@ class Producer(Protocol):
     """Writes records; per partition, in the order of the calls."""
 
     async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
-        """Hands the record over; the future is done when all in-sync replicas have it."""
+        """Hands the record over; the future is done when all in-sync replicas have it.
+
+        Raises LookupError where the topic has no such partition.
+        """
+
+    async def flush(self) -> None:
+        """Waits until the log has all that was sent."""
 
     async def stop(self) -> None:
-        """Waits for what is under way, then closes."""
+        """Waits for what is under way, then closes. Gives up after a few seconds without an answer."""
 
 
 class Bus(Protocol):
@@ -60,14 +69,17 @@ class Bus(Protocol):
         start: int | None = None,
         since_ms: int | None = None,
         end: int | None = None,
-    ) -> AsyncIterator[Record]:
+    ) -> AsyncGenerator[Record, None]:
         """The partition's records from `start` (an offset), or `since_ms` (a time), or its beginning.
 
         Ends before the offset `end`, or, where that is None, at the end the partition has now.
         """
 
-    def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
+    def follow(self, topic: str, starts: Mapping[int, int]) -> AsyncGenerator[Sequence[Record], None]:
         """All records of the topic from each given offset on, for ever; an empty batch when there is none yet."""
+
+    async def start_offsets(self, topic: str) -> Mapping[int, int]:
+        """Of each partition, the oldest offset that retention has left."""
 
     async def end_offsets(self, topic: str) -> Mapping[int, int]: ...
 
