@@ -39,6 +39,8 @@ def free_socket(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    # From here on the kernel keeps callers waiting; none is turned away while the server starts.
+    listener.listen(1024)
     return listener
 
 
