@@ -10,15 +10,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from libs.bus.envelope import Envelope
 
 _PROPAGATOR = TraceContextTextMapPropagator()
+
+
+class ServerSpan:
+    """One HTTP request as a span; without a tracer only the caller's context, to be handed on."""
+
+    def __init__(self, span: Span | None, method: str, carrier: Mapping[str, str]) -> None:
+        self._span = span
+        self._method = method
+        self.traceparent = carrier["traceparent"].encode() if "traceparent" in carrier else None
+        self.tracestate = carrier["tracestate"].encode() if carrier.get("tracestate") else None
+
+    def finish(self, route: str | None, status: int) -> None:
+        """Notes how it ended. `route` is the template of the path, None where there was no such path."""
+        if self._span is None:
+            return
+        self._span.set_attribute("http.response.status_code", status)
+        if route is not None:
+            self._span.update_name(f"{self._method} {route}")
+            self._span.set_attribute("http.route", route)
+        if status >= 500:
+            self._span.set_attribute("error.type", str(status))
+            self._span.set_status(StatusCode.ERROR)
 
 
 class Traces:
@@ -49,6 +72,28 @@ class Traces:
                 # The type only: a message may quote what was being worked on.
                 span.set_status(StatusCode.ERROR, type(error).__name__)
                 raise
+
+    @contextmanager
+    def serving(
+        self, method: str, carrier: Mapping[str, str], attributes: Mapping[str, str | int]
+    ) -> Iterator[ServerSpan]:
+        """A server span under the caller's W3C context (`carrier`; an invalid one counts as none)."""
+        parent = _PROPAGATOR.extract(carrier, context=Context())
+        onward: dict[str, str] = {}
+        if self._tracer is None:
+            _PROPAGATOR.inject(onward, context=parent)
+            yield ServerSpan(None, method, onward)
+            return
+        with self._tracer.start_as_current_span(
+            method,
+            context=parent,
+            kind=SpanKind.SERVER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
+        ) as span:
+            _PROPAGATOR.inject(onward)
+            yield ServerSpan(span, method, onward)
 
     def shutdown(self) -> None:
         """Writes out what is left."""
