@@ -6,10 +6,10 @@ quote what it was working on.
 
 import asyncio
 import inspect
-import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from typing import cast
 
 from libs.bus._work import Work
@@ -28,9 +28,7 @@ Done = tuple[Outputs, Envelope]
 class Attempts:
     """One stage's attempts. `jitter` is a source of randomness in [0, 1)."""
 
-    def __init__(
-        self, stage: str, observer: Observer, clock: Clock, jitter: Callable[[], float] = random.random
-    ) -> None:
+    def __init__(self, stage: str, observer: Observer, clock: Clock, jitter: Callable[[], float]) -> None:
         self._stage = stage
         self._observer = observer
         self._clock = clock
@@ -57,6 +55,10 @@ class Attempts:
                 emitted.clear()
                 try:
                     return await self._attempt(work, attempt, emit)
+                except asyncio.CancelledError:
+                    if _is_being_cancelled():
+                        raise
+                    failed = RuntimeError("what the handler waited for was cancelled")
                 except Exception as error:
                     failed = error
             failure, delay = self._decide(work, failed, attempt, time.monotonic() - started)
@@ -93,12 +95,21 @@ class Attempts:
         delivery = work.route.delivery
         delay = self._delay(delivery, attempt)
         if isinstance(error, Retryable):
-            return self._retryable(work, error, attempt, elapsed + delay), delay
+            left = self._time_left(work)
+            return self._retryable(work, error, attempt, elapsed + delay, left), min(delay, left)
         return (self.bug(work, error, attempt) if attempt >= delivery.bug_attempts else None), delay
 
-    def _retryable(self, work: Work, error: Retryable, attempt: int, elapsed: float) -> Failure | None:
-        deadline = getattr(work.event, "deadline", None)
-        if deadline is not None and self._clock() >= deadline:
+    def _time_left(self, work: Work) -> float:
+        """Seconds until the event's deadline."""
+        deadline: datetime | None = getattr(work.event, "deadline", None)
+        if deadline is None:
+            return float("inf")
+        if deadline.tzinfo is None:
+            deadline = deadline.replace(tzinfo=UTC)
+        return (deadline - self._clock()).total_seconds()
+
+    def _retryable(self, work: Work, error: Retryable, attempt: int, elapsed: float, left: float) -> Failure | None:
+        if left <= 0:
             return Failure(
                 "deadline_exceeded",
                 f"the deadline passed while {self._stage} retried: {error}",
@@ -137,6 +148,11 @@ class Attempts:
     def note(self, work: Work, result: Result) -> None:
         """Reports one end, or one attempt."""
         self._observer.finished(work.record.topic, work.route.name, result, time.perf_counter() - work.received)
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def _no_stream(output: Output) -> None:

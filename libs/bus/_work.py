@@ -39,10 +39,10 @@ class Work:
 
     @property
     def key(self) -> Hashable:
-        """What must keep its order: the event's key within its topic partition."""
+        """What must keep its order: the event's key within its topic partition, each time we own that anew."""
         if self.event is None or not self.route.delivery.ordered:
-            return (self.record.topic, self.record.partition, self.record.offset)
-        return (self.record.topic, self.record.partition, self.event.key)
+            return (self.partition, self.record.offset)
+        return (self.partition, self.event.key)
 
     @property
     def follow(self) -> int | None:

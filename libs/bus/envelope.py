@@ -4,6 +4,8 @@ Every byte string that is not a well-formed event of the expected type and versi
 message that says what is wrong and where, and never quotes the content.
 """
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,6 +17,7 @@ from libs.bus._ids import input_id
 from libs.bus.errors import Rejected
 from libs.bus.records import Header, Record, StoredRecord, header
 from schemas.base import Event
+from schemas.topics import REPLY_PARTITIONS
 
 E = TypeVar("E", bound=Event)
 
@@ -24,6 +27,9 @@ INPUT_HEADER = "tailrace_input"
 """`topic/partition/offset` of the record that caused this one; memories read it back."""
 REPLY_TO_HEADER = "reply_to"
 _JSON = (b"application/json", b"application/cloudevents+json")
+_MAX_ID = 512
+_MAX_TRACESTATE = 512
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +105,43 @@ def read_envelope(record: Record) -> Envelope:
         found.setdefault(key, value)
     ce_id = found.get("ce_id")
     reply_to = found.get(REPLY_TO_HEADER)
+    traceparent = found.get("traceparent")
+    if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) is None:
+        # W3C: an invalid traceparent is ignored, and tracestate with it.
+        traceparent = None
     return Envelope(
-        input_id(record, _text(ce_id, "ce_id") if ce_id else None),
-        found.get("traceparent"),
-        found.get("tracestate"),
-        _partition(reply_to) if reply_to is not None else None,
+        input_id(record, _id(ce_id) if ce_id else None),
+        traceparent,
+        _tracestate(found) if traceparent is not None else None,
+        _reply_to(reply_to) if reply_to is not None else None,
     )
 
 
-def _partition(value: bytes) -> int:
-    text = _text(value, REPLY_TO_HEADER)
-    if not (text.isascii() and text.isdigit() and len(text) < 6):
-        raise Rejected(f'header "{REPLY_TO_HEADER}" must be the number of a partition of the topic reply')
-    return int(text)
+def _id(value: bytes) -> str:
+    if len(value) > _MAX_ID:
+        raise Rejected(f'header "ce_id" has {len(value)} bytes, the limit is {_MAX_ID}')
+    return _text(value, "ce_id")
+
+
+def _tracestate(found: Mapping[str, bytes]) -> bytes | None:
+    value = found.get("tracestate")
+    return value if value is not None and len(value) <= _MAX_TRACESTATE else None
+
+
+def _reply_to(value: bytes) -> int:
+    if (number := partition_number(value)) is None:
+        raise Rejected(
+            f'header "{REPLY_TO_HEADER}" must be a partition of the topic reply: a number from 0 to '
+            f"{REPLY_PARTITIONS - 1}"
+        )
+    return number
+
+
+def partition_number(value: bytes | None) -> int | None:
+    """What a `reply_to` header says; None: no partition of the topic reply."""
+    if value is None or not value.isdigit() or len(value) > 5 or int(value) >= REPLY_PARTITIONS:
+        return None
+    return int(value)
 
 
 @cache

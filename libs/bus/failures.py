@@ -7,11 +7,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from libs.bus.records import Outgoing, Record
+from libs.bus.envelope import REPLY_TO_HEADER, partition_number
+from libs.bus.records import Header, Outgoing, Record, header, headers_size, written_at
 from schemas.base import Event, Identifier, PathEvent, Reason, ReasonCode, TenantName
 from schemas.documents import DocumentAccepted, DocumentRefused, DocumentSubmitted
 from schemas.prompts import PromptFailed, PromptRefused, PromptSubmitted
@@ -19,6 +20,7 @@ from schemas.topics import MAX_MESSAGE_BYTES, dead_letter_topic
 
 _IDENTIFIER: TypeAdapter[str] = TypeAdapter(Identifier)
 _TENANT: TypeAdapter[str] = TypeAdapter(TenantName)
+_MAX_LETTER = MAX_MESSAGE_BYTES - 64 * 1024
 _FIELD = r'"%s"\s*:\s*("(?:[^"\\\x00-\x1f]|\\.){1,512}")'
 
 
@@ -56,14 +58,22 @@ def dead_letter(record: Record, failure: Failure, *, now: datetime) -> Outgoing:
     }
     added = tuple((name, text.encode(errors="replace")) for name, text in notes.items())
     kept = tuple((k, v) for k, v in record.headers if not k.startswith("dlq_"))
-    return Outgoing(dead_letter_topic(record.topic), record.key, _that_fits(record), (*kept, *added))
+    return _that_fits(dead_letter_topic(record.topic), record, kept, added)
 
 
-def _that_fits(record: Record) -> bytes | None:
-    # The added headers may push a record of the largest size over the broker's limit: the place of origin remains.
-    if record.value is not None and len(record.value) > MAX_MESSAGE_BYTES - 64 * 1024:
-        return record.value[: MAX_MESSAGE_BYTES - 64 * 1024]
-    return record.value
+def _that_fits(topic: str, record: Record, kept: Sequence[Header], added: Sequence[Header]) -> Outgoing:
+    """The added headers may push a large record over the broker's limit: cut, it still names its place of origin."""
+    room = _MAX_LETTER - headers_size(added)
+    key = record.key if record.key is None or len(record.key) <= room // 4 else record.key[: room // 4]
+    room -= len(key or b"")
+    if headers_size(kept) > room // 2:
+        kept = ()
+    room -= headers_size(kept)
+    value = record.value if record.value is None or len(record.value) <= room else record.value[:room]
+    if key is None and value is None:
+        # The producer takes no record without both.
+        value = b""
+    return Outgoing(topic, key, value, (*kept, *added))
 
 
 def outcomes(record: Record, event: Event | None, event_type: type[Event], failure: Failure) -> Sequence[Event]:
@@ -119,16 +129,9 @@ def salvage(record: Record) -> dict[str, object] | None:
         "prompt_id": prompt_id,
         "tenant": _tenant(body),
         "conversation_id": _identifier(body, "conversation_id") or prompt_id,
-        "reply_to": _reply_to(record),
-        "submitted_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
+        "reply_to": partition_number(header(record, REPLY_TO_HEADER)),
+        "submitted_at": written_at(record),
     }
-
-
-def _reply_to(record: Record) -> int | None:
-    for name, value in record.headers:
-        if name == "reply_to" and value.isdigit() and len(value) < 6:
-            return int(value)
-    return None
 
 
 def _tenant(body: bytes) -> str:

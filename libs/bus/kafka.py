@@ -17,6 +17,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError, RebalanceInProgressError
 
+from libs.bus._tolerant import tolerate_header_names
 from libs.bus.records import Outgoing, Record, TopicPartition
 from libs.bus.transport import CommitRefused, GroupConsumer, Producer, RebalanceListener
 from libs.settings import BusSettings
@@ -50,6 +51,7 @@ class KafkaBus:
     """A Kafka cluster as the services see it. Opens connections when they are needed."""
 
     def __init__(self, settings: BusSettings, *, client_id: str) -> None:
+        tolerate_header_names()
         self._connection = {**connection(settings), "client_id": client_id}
         self._names = _Names(settings.topic_prefix)
         self._readers: set[AIOKafkaConsumer] = set()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
 Header = tuple[str, bytes]
@@ -57,6 +58,24 @@ class Outgoing:
     value: bytes | None
     headers: tuple[Header, ...] = ()
     partition: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of key, value and headers; the broker adds a little framing."""
+        return len(self.key or b"") + len(self.value or b"") + headers_size(self.headers)
+
+
+def headers_size(headers: Sequence[Header]) -> int:
+    """Bytes the headers take on the wire, generously."""
+    return sum(len(name) + len(value or b"") + 10 for name, value in headers)
+
+
+def written_at(record: Record) -> datetime:
+    """When the record was written, as it says itself; the epoch where it says something impossible."""
+    try:
+        return datetime.fromtimestamp(record.timestamp / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def header(record: Record, name: str) -> bytes | None:

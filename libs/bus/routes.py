@@ -8,12 +8,12 @@ under a millisecond. An async one may wait; other keys go on meanwhile.
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
 from libs.bus.envelope import Envelope
-from libs.bus.records import Record
+from libs.bus.records import Record, written_at
 from schemas.base import Event, Lane
 from schemas.topics import Topic, topics_of
 
@@ -44,7 +44,7 @@ class Context:
     @property
     def timestamp(self) -> datetime:
         """When the record was written."""
-        return datetime.fromtimestamp(self.record.timestamp / 1000, UTC)
+        return written_at(self.record)
 
     async def emit(self, output: Output) -> None:
         """Writes an event before the handler ends, as a stream does. Order is that of the calls."""

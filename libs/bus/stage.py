@@ -7,11 +7,13 @@ log; a failure blocks its own key and nothing else. Knows no Kafka: it works thr
 
 import asyncio
 import contextlib
+import random
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 from libs.bus._attempts import Attempts
+from libs.bus._memories import Memories
 from libs.bus._partition import Partition
 from libs.bus._publisher import Publisher
 from libs.bus._work import Work
@@ -20,8 +22,8 @@ from libs.bus.errors import Rejected, TooManyFailures
 from libs.bus.failures import Failure, dead_letter, outcomes
 from libs.bus.memory import Memory
 from libs.bus.observer import Observer, SilentObserver
-from libs.bus.records import Record, TopicPartition
-from libs.bus.routes import Outputs, Route, as_list
+from libs.bus.records import Outgoing, Record, TopicPartition
+from libs.bus.routes import Output, Outputs, Route, as_list
 from libs.bus.transport import Bus, CommitRefused, Producer
 from libs.bus.window import KeyedWindow
 from libs.clock import Clock, utc_now
@@ -29,8 +31,6 @@ from schemas.base import Event, Lane
 from schemas.topics import topic_named
 
 _FETCH = 500
-_HELD_HIGH = 1000
-_HELD_LOW = 200
 
 
 class Stage:
@@ -48,19 +48,26 @@ class Stage:
         clock: Clock = utc_now,
         grace: timedelta = timedelta(seconds=10),
         commit_every: timedelta = timedelta(milliseconds=200),
+        closing: timedelta = timedelta(seconds=5),
+        jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`grace` is for work in flight when asked to stop; `closing` bounds each last word with a broker that is away.
+
+        `jitter` in [0, 1) spreads retries.
+        """
         self.name = name
         self._bus = bus
         self._routes = {topic.name: route for route in routes for topic in route.topics}
-        self._memories = tuple(memories)
+        self._memories = Memories(bus, memories, clock)
         self._observer = observer or SilentObserver()
         self._clock = clock
         self._grace = grace
         self._commit_every = commit_every.total_seconds()
+        self._closing = closing.total_seconds()
+        self._jitter = jitter
         self._window: KeyedWindow[Work] = KeyedWindow({name: self._limit(name) for name in self._routes})
         self._consumer = bus.consumer(f"tailrace-{name}", tuple(self._routes), instance)
         self._partitions: dict[TopicPartition, Partition] = {}
-        self._remembered: set[int] = set()
         self._tasks: dict[asyncio.Task[None], Work] = {}
         self._loading: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
@@ -95,7 +102,6 @@ class Stage:
         self._begin(producer)
         loops: list[asyncio.Task[None]] = []
         try:
-            await self._consumer.start(self)
             loops = [asyncio.create_task(loop()) for loop in (self._fetch, self._pump, self._commit_often)]
             await self._until_told(loops)
             await self._drain()
@@ -103,13 +109,14 @@ class Stage:
             await self._end(loops, producer)
 
     def _begin(self, producer: Producer) -> None:
+        self._producer = producer
         self._publisher = Publisher(self.name, producer, self._memories, self._clock)
-        self._attempts = Attempts(self.name, self._observer, self._clock)
+        self._attempts = Attempts(self.name, self._observer, self._clock, self._jitter)
         self._broken = asyncio.get_running_loop().create_future()
 
     async def _until_told(self, loops: list[asyncio.Task[None]]) -> None:
         assert self._broken is not None
-        told = asyncio.create_task(self._told())
+        told = asyncio.create_task(self._told(self._stopping))
         try:
             done, _ = await asyncio.wait([told, self._broken, *loops], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
@@ -122,29 +129,50 @@ class Stage:
         self._observer.event("stopping", in_flight=self.in_flight)
         for partition in self._partitions.values():
             partition.ready = False
-            partition.held.clear()
+            partition.drop_held()
         self._attempts.stop_waiting()
-        self._idle.clear()
         if self.in_flight:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._grace.total_seconds()):
-                    await self._idle.wait()
+            await self._until_idle()
+
+    async def _until_idle(self) -> None:
+        assert self._broken is not None
+        self._idle.clear()
+        idle = asyncio.create_task(self._told(self._idle))
+        try:
+            await asyncio.wait(
+                [idle, self._broken], timeout=self._grace.total_seconds(), return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            idle.cancel()
+        if self._broken.done():
+            self._broken.result()
 
     async def _end(self, loops: list[asyncio.Task[None]], producer: Producer) -> None:
-        ending = [*loops, *self._loading, *self._tasks]
-        for task in ending:
-            task.cancel()
-        await asyncio.gather(*ending, return_exceptions=True)
-        await producer.stop()
-        # The last acknowledgements are callbacks of the next turn of the loop.
-        await asyncio.sleep(0)
-        await self._commit()
-        await self._consumer.stop()
-        if self._broken is not None:
-            self._broken.cancel()
+        await self._cancelled([*loops, *self._loading, *self._tasks])
+        try:
+            await producer.stop()
+            # The last acknowledgements are callbacks of the next turn of the loop.
+            await asyncio.sleep(0)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._closing):
+                    await self._commit()
+        finally:
+            await self._consumer.stop()
+            if self._broken is not None:
+                self._broken.cancel()
 
-    async def _told(self) -> None:
-        await self._stopping.wait()
+    async def _cancelled(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Returns when the tasks have ended; one that will not end is left behind."""
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            ended, _ = await asyncio.wait(tasks, timeout=self._closing)
+            for task in ended:
+                # Retrieved, so that asyncio does not report it a second time.
+                _ = task.cancelled() or task.exception()
+
+    async def _told(self, event: asyncio.Event) -> None:
+        await event.wait()
 
     def _break(self, error: BaseException) -> None:
         if self._broken is not None and not self._broken.done():
@@ -153,88 +181,89 @@ class Stage:
     # -- group --------------------------------------------------------------------------------------------------
 
     async def on_revoked(self, partitions: Collection[TopicPartition]) -> None:
-        """Work in flight goes on: the partitions often come straight back. What waits will be fetched anew."""
+        """Work in flight goes on: the partitions often come straight back. What waits will be fetched anew.
+
+        Nothing more is written for them, and what was written is in the log before the group goes on: their next
+        owner reads our tail to learn what is done.
+        """
         self._observer.event("revoked", partitions=len(partitions))
+        self._stop_loading()
         for tp in partitions:
             if (partition := self._partitions.get(tp)) is not None:
-                partition.ready = False
-                partition.held.clear()
-                partition.paused = False
+                partition.revoke()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._closing):
+                await self._producer.flush()
+                await asyncio.sleep(0)
         await self._commit()
 
     async def on_assigned(self, partitions: Collection[TopicPartition]) -> None:
         """Abandons work of partitions that went elsewhere, and reads memories back for those that came."""
         self._observer.event("assigned", partitions=len(partitions))
+        self._stop_loading()
         for tp in set(self._partitions) - set(partitions):
-            self._abandon(tp)
+            self._abandon(self._partitions.pop(tp))
         for tp in partitions:
-            # The broker may have handed out an older commit than ours; what is known is skipped by the tracker.
-            self._partitions.setdefault(tp, Partition(tp)).committed = None
+            self._partition(tp).settle()
         numbers = {tp.partition for tp in partitions}
-        for number in self._remembered - numbers:
-            self._forget(number)
+        self._memories.keep_only(numbers)
         self._load(numbers)
         self._assigned = True
 
-    def _abandon(self, tp: TopicPartition) -> None:
-        del self._partitions[tp]
-        for work in self._window.abandon(lambda work: work.tp == tp):
+    def _partition(self, tp: TopicPartition) -> Partition:
+        if (partition := self._partitions.get(tp)) is None:
+            partition = self._partitions[tp] = Partition(tp)
+        return partition
+
+    def _abandon(self, partition: Partition) -> None:
+        partition.lose()
+        for work in self._window.abandon(lambda work: work.partition is partition):
             self._close(work)
         for task, work in list(self._tasks.items()):
-            if work.tp == tp:
+            if work.partition is partition:
                 task.cancel()
 
-    def _forget(self, number: int) -> None:
-        self._remembered.discard(number)
-        for memory in self._memories:
-            memory.forget(number)
-
     def _load(self, numbers: set[int]) -> None:
-        task = asyncio.create_task(self._read_back(numbers - self._remembered, numbers))
+        task = asyncio.create_task(self._read_back(numbers))
         self._loading.add(task)
         task.add_done_callback(self._loaded)
+
+    def _stop_loading(self) -> None:
+        for task in self._loading:
+            task.cancel()
 
     def _loaded(self, task: "asyncio.Task[None]") -> None:
         self._loading.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._break(error)
 
-    async def _read_back(self, fresh: set[int], all_numbers: set[int]) -> None:
-        for number in sorted(fresh):
-            for memory in self._memories:
-                await self._read_tail(memory, number)
-            self._remembered.add(number)
+    async def _read_back(self, numbers: set[int]) -> None:
+        await self._memories.read_back(numbers)
         for partition in self._partitions.values():
-            partition.ready = partition.ready or partition.tp.partition in all_numbers
+            partition.ready = not self._stopping.is_set()
         self._wake.set()
-
-    async def _read_tail(self, memory: Memory, number: int) -> None:
-        since = int((self._clock() - memory.window).timestamp() * 1000)
-        for topic in memory.topics:
-            async for record in self._bus.read(topic, number, since_ms=since):
-                memory.recall(record)
 
     # -- fetch and admit ----------------------------------------------------------------------------------------
 
     async def _fetch(self) -> None:
+        await self._consumer.start(self)
         while not self._stopping.is_set():
             records = await self._consumer.poll(_FETCH, 0.5)
             for record in records:
-                tp = TopicPartition(record.topic, record.partition)
                 # A record may come before `on_assigned` has run: it waits until its partition is ready.
-                self._partitions.setdefault(tp, Partition(tp)).held.append(record)
+                self._partition(TopicPartition(record.topic, record.partition)).hold(record)
             if records:
                 self._hold_back()
                 self._wake.set()
 
     def _hold_back(self) -> None:
         for partition in self._partitions.values():
-            if not partition.paused and len(partition.held) >= _HELD_HIGH:
+            if not partition.paused and partition.full:
                 partition.paused = True
                 self._consumer.pause([partition.tp])
 
     def _let_come(self, partition: Partition) -> None:
-        if partition.paused and len(partition.held) <= _HELD_LOW:
+        if partition.paused and partition.low:
             partition.paused = False
             self._consumer.resume([partition.tp])
 
@@ -251,7 +280,7 @@ class Stage:
     async def _admit_some(self, partition: Partition) -> bool:
         admitted = 0
         while admitted < 64 and partition.ready and partition.held and self._window.has_room(partition.tp.topic):
-            await self._admit(partition, partition.held.popleft())
+            await self._admit(partition, partition.take_held())
             admitted += 1
         if admitted:
             self._let_come(partition)
@@ -292,42 +321,48 @@ class Stage:
         task.add_done_callback(self._key_ended)
 
     def _key_ended(self, task: "asyncio.Task[None]") -> None:
-        self._tasks.pop(task, None)
+        current = self._tasks.pop(task)
         self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        error = None if task.cancelled() else task.exception()
+        if task.cancelled() or error is not None:
+            # Here and not in the task: one that is cancelled before its first step never runs any of its own code.
+            self._leave(current)
+        if error is not None:
             self._break(error)
 
     async def _run_key(self, work: Work, failed: Exception | None) -> None:
         """One key's records, one after the other, until none is queued."""
         key = work.key
         current: Work | None = work
-        try:
-            while current is not None:
-                await self._run(current, failed)
-                failed = None
-                current = self._window.next(key)
-                if current is not None:
-                    self._follow(current)
-        finally:
-            self._leave(key, current)
+        while current is not None:
+            await self._run(current, failed)
+            failed = None
+            current = self._window.next(key)
+            if current is not None:
+                self._follow(current)
 
     def _follow(self, work: Work) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._tasks[task] = work
 
-    def _leave(self, key: object, current: Work | None) -> None:
+    def _leave(self, work: Work) -> None:
         """After a cancellation: the key is free again, and those behind it are given up with it."""
+        current: Work | None = work
         while current is not None:
             self._close(current)
-            current = self._window.next(key)
+            current = self._window.next(work.key)
 
     async def _run(self, work: Work, failed: Exception | None) -> None:
         emitted: Counter[type[Event]] = Counter()
         sent: list[asyncio.Future[object]] = []
 
-        async def emit(output: object, envelope: Envelope) -> None:
-            sent.append(await self._publisher.publish(work, output, emitted, envelope))  # type: ignore[arg-type]
+        async def emit(output: Output, envelope: Envelope) -> None:
+            outgoing = self._publisher.prepare(work, output, emitted, envelope)
+            await work.partition.settled.wait()
+            if work.partition.lost:
+                raise asyncio.CancelledError
+            sent.append(await self._publisher.send(outgoing, work))
 
         result = await self._attempts.until_decided(work, emit, emitted, failed)
         if isinstance(result, Failure):
@@ -347,29 +382,48 @@ class Stage:
         sent: Sequence["asyncio.Future[object]"] = (),
     ) -> None:
         try:
-            futures = [
-                *sent,
-                *[await self._publisher.publish(work, out, emitted, envelope) for out in as_list(outputs)],
-            ]
-        except (ValueError, TypeError, KeyError) as error:
-            # An output that cannot be written: too large, or of a type without a topic. Ours to mend, not the log's.
+            outgoing = [self._publisher.prepare(work, output, emitted, envelope) for output in as_list(outputs)]
+            await self._write(work, outgoing, sent)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # An output that cannot be written: too large, no event, for no topic or partition. Ours to mend.
             await self._give_up(work, self._attempts.bug(work, error))
             return
         self._attempts.note(work, "handled")
         work.partition.gauge.note(failed=False)
+
+    async def _write(
+        self, work: Work, outgoing: Sequence[Outgoing], sent: Sequence["asyncio.Future[object]"] = ()
+    ) -> None:
+        """Hands outputs to the log; the record is finished once the log has them all."""
+        futures = list(sent)
+        for output in outgoing:
+            await work.partition.settled.wait()
+            if work.partition.lost:
+                self._close(work)
+                return
+            futures.append(await self._publisher.send(output, work))
         self._when_acknowledged(work, futures)
 
     async def _give_up(self, work: Work, failure: Failure) -> None:
         """Dead letter, outcome, and on: the record is finished."""
         self._observer.gave_up(work.record, failure.code, failure.message, failure.error)
-        envelope = work.envelope or Envelope(f"{work.record.topic}/{work.record.partition}/{work.record.offset}")
-        ordinals: Counter[type[Event]] = Counter()
-        futures = [await self._publisher.send(dead_letter(work.record, failure, now=self._clock()))]
-        for event in outcomes(work.record, work.event, work.route.event, failure):
-            futures.append(await self._publisher.publish(work, event, ordinals, envelope))  # noqa: PERF401
+        letter = dead_letter(work.record, failure, now=self._clock())
+        await self._write(work, [letter, *self._outcomes(work, failure)])
         self._attempts.note(work, "rejected" if failure.rejected else "failed")
         self._judge(work, failure)
-        self._when_acknowledged(work, futures)
+
+    def _outcomes(self, work: Work, failure: Failure) -> Sequence[Outgoing]:
+        envelope = work.envelope or Envelope(f"{work.record.topic}/{work.record.partition}/{work.record.offset}")
+        ordinals: Counter[type[Event]] = Counter()
+        try:
+            return [
+                self._publisher.prepare(work, event, ordinals, envelope)
+                for event in outcomes(work.record, work.event, work.route.event, failure)
+            ]
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            # The dead letter must be written whatever comes: else this record stops the stage for ever.
+            self._observer.gave_up(work.record, "internal_error", "no outcome could be made of it", error)
+            return ()
 
     def _judge(self, work: Work, failure: Failure) -> None:
         """Anyone may write nonsense to a public topic; elsewhere nonsense means that we are broken."""

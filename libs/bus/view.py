@@ -62,16 +62,17 @@ class ViewReader(Generic[E]):
         """Reads for ever."""
         topic = self.topic
         ends = await self._bus.end_offsets(topic)
+        oldest = await self._bus.start_offsets(topic)
         known = self._view.positions()
-        starts = {partition: min(known.get(partition, 0), end) for partition, end in ends.items()}
+        starts = {p: min(max(known.get(p, 0), oldest[p]), end) for p, end in ends.items()}
         self._behind = {p: end for p, end in ends.items() if starts[p] < end}
         async for records in self._bus.follow(topic, starts):
             for record in records:
                 await self._apply(record)
-            self._note_progress(records[-1:] and {r.partition: r.offset + 1 for r in records})
+            self._note_progress({record.partition: record.offset + 1 for record in records})
 
-    def _note_progress(self, reached: Mapping[int, int] | object) -> None:
-        if self._behind and isinstance(reached, Mapping):
+    def _note_progress(self, reached: Mapping[int, int]) -> None:
+        if self._behind:
             self._behind = {p: end for p, end in self._behind.items() if reached.get(p, -1) < end}
 
     async def _apply(self, record: Record) -> None:
