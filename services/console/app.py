@@ -2,7 +2,7 @@
 
 import typer
 
-from services.console.commands import batch, dead_letters, documents, stack, trace
+from services.console.commands import ask, batch, dead_letters, documents, stack, trace
 
 
 def create_app() -> typer.Typer:
@@ -17,6 +17,7 @@ def create_app() -> typer.Typer:
     app.command()(stack.up)
     app.command()(stack.down)
     app.command()(stack.status)
+    app.command()(ask.ask)
     app.add_typer(documents.app, name="documents")
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")

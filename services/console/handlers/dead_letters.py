@@ -45,7 +45,7 @@ async def fetch(bus: Bus, address: Address) -> Record:
     if address.partition not in await bus.partitions(address.topic):
         raise ConsoleError(f"{address}: the topic has no partition {address.partition}")
     records = bus.read(address.topic, address.partition, start=address.offset, end=address.offset + 1)
-    async with aclosing(records) as found:  # type: ignore[type-var]
+    async with aclosing(records) as found:
         async for record in found:
             if record.offset == address.offset:
                 return record
