@@ -41,7 +41,9 @@ def masked_prompt(
     event: PromptGrounded, found: Sequence[Concern], policy: Policy, detectors: Detectors, sealer: Sealer
 ) -> tuple[PromptCleared, list[EntityType]]:
     """The prompt as the model may see it, and the kinds of personal data for which it must be refused instead."""
-    masker = Masker(detectors.personal_data.find, policy.personal_data, already_written(_texts(event)))
+    texts = list(_texts(event))
+    masker = Masker(detectors.personal_data.find, policy.personal_data, already_written(texts))
+    masker.learn(texts)
     body = {
         "messages": tuple(m.model_copy(update={"content": masker.mask(m.content)}) for m in event.messages),
         "sources": tuple(_masked_source(source, masker) for source in event.sources),

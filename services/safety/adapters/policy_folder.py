@@ -32,13 +32,14 @@ class PolicyFolder:
         """The tenant's rules, else the default's. Raises Retryable while the file that holds them is gone."""
         if self._now() >= self._next_check:
             self._next_check = self._now() + self._check_every
-            self._refresh()
+            self.look_again()
         for name in (DEFAULT, tenant):
             if name in self._gone:
                 raise Retryable(f"the policy file {self._folder / name}.yaml is gone; put it back, or restart safety")
         return self._policies.get(tenant) or self._policies[DEFAULT]
 
-    def _refresh(self) -> None:
+    def look_again(self) -> None:
+        """Looks at the folder now: reloads what changed, notes what is gone."""
         versions = self._versions()
         gone = frozenset(self._policies) - versions.keys()
         if gone - self._gone:

@@ -30,7 +30,7 @@ EntityType = Literal[
 ]
 ENTITY_TYPES: tuple[EntityType, ...] = get_args(EntityType)
 
-_GUESSES: frozenset[EntityType] = frozenset({"PHONE_NUMBER", "PASSWORD", "NL_BSN", "IN_AADHAAR", "PL_PESEL"})
+GUESSES: frozenset[EntityType] = frozenset({"PHONE_NUMBER", "PASSWORD", "NL_BSN", "IN_AADHAAR", "PL_PESEL"})
 """Found by shape and neighbourhood; a type with a checksum or a prefix of its own is more specific."""
 
 
@@ -55,4 +55,4 @@ def without_overlaps(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _weight(finding: Finding) -> tuple[int, bool]:
-    return finding.end - finding.start, finding.entity_type not in _GUESSES
+    return finding.end - finding.start, finding.entity_type not in GUESSES

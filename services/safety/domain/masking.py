@@ -4,19 +4,22 @@
 service's part: this one only ever seals the mapping.
 """
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from services.safety.domain.findings import EntityType, Finding
-from services.safety.domain.placeholders import numbered
+from services.safety.domain.findings import GUESSES, EntityType, Finding, without_overlaps
+from services.safety.domain.placeholders import blank_out, numbered
 from services.safety.domain.policy import PersonalDataRules
 
 Find = Callable[[str], Sequence[Finding]]
 
 _ROUNDS = 8
 """Masking one value can lay bare another that overlapped it. Honest text needs two rounds."""
+_MOST_KNOWN = 64
+"""Values looked for by heart; a bound keeps the cost linear in the text."""
 
 
 class Unmaskable(ValueError):  # noqa: N818 - it names what the text is
@@ -32,6 +35,20 @@ class Masker:
         self._last: Counter[EntityType] = Counter()
         self.found: set[EntityType] = set()
         """Every kind seen, whatever the policy says of it."""
+        self._known: dict[str, EntityType] = {}
+        self._by_heart: re.Pattern[str] | None = None
+
+    def learn(self, texts: Iterable[str]) -> None:
+        """Reads all texts of the prompt first: a value that one place gives away is then known in every other.
+
+        `password: x1y2z3` in one message makes `x1y2z3` a password in the next.
+        """
+        for text in texts:
+            for finding in self._unwanted(text):
+                if finding.entity_type in GUESSES and len(self._known) < _MOST_KNOWN:
+                    self._known[text[finding.start : finding.end]] = finding.entity_type
+        longest_first = sorted(map(re.escape, self._known), key=len, reverse=True)
+        self._by_heart = re.compile(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)") if longest_first else None
 
     def mask(self, text: str) -> str:
         """The text with a placeholder for each value that policy does not let pass. Raises Unmaskable."""
@@ -63,8 +80,14 @@ class Masker:
 
     def _unwanted(self, text: str) -> list[Finding]:
         findings = self._find(text)
+        if self._by_heart is not None:
+            findings = without_overlaps([*findings, *self._known_in(text)])
         self.found.update(finding.entity_type for finding in findings)
         return [finding for finding in findings if self._rules.action(finding.entity_type) in ("mask", "refuse")]
+
+    def _known_in(self, text: str) -> list[Finding]:
+        matches = self._by_heart.finditer(blank_out(text)) if self._by_heart else ()
+        return [Finding(*match.span(), self._known[match.group()]) for match in matches]
 
     def _placeholder(self, entity_type: EntityType, value: str) -> str:
         if (given := self._given.get((entity_type, value))) is not None:

@@ -18,7 +18,7 @@ from services.safety.domain.policy import AnswerPersonalDataRules, EntityAction
 
 _CLOSED = re.compile(r"(?:[.!?:;)\]\"']\s?|\n)\Z")
 _PERHAPS_CUT = re.compile(
-    r"(?:<[A-Z0-9_]{0,40}|[^\s@]{1,64}@[^\s@]{0,64}|\+?[0-9][0-9 .\-/()]{4,40}|[A-Za-z0-9_\-+/=]{16,}|://\S{0,64})\s?\Z"
+    r"(?:<[A-Z0-9_]{0,40}|[^\s@]{1,64}@[^\s@]{0,64}|\+?[0-9][0-9 .\-/()]{4,40}|(?=\S{0,64}[0-9])[A-Za-z0-9_\-+/=]{12,}|://\S{0,64})\s?\Z"
 )
 
 

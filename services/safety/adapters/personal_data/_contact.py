@@ -56,31 +56,39 @@ def _email_around(text: str, at: int) -> Finding | None:
 def find_phones(text: str, runs: Iterable[Run], regions: Sequence[str]) -> Iterator[Finding]:
     """Telephone numbers among the runs. `regions`: ISO country codes whose national formats count."""
     for run in runs:
-        first = 0
-        while first < len(run.groups):
-            finding, past = _phone_from(text, run, first, regions)
-            if finding is not None:
-                yield finding
-            first = past
+        past = 0
+        for first in _starts(run, american="US" in regions):
+            if first >= past and (last := _phone_end(text, run, first, regions)) is not None:
+                start, end = run.groups[first][0], run.groups[last][1]
+                yield Finding(_opening(text, start, end), end, "PHONE_NUMBER")
+                past = last + 1
 
 
-def _phone_from(text: str, run: Run, first: int, regions: Sequence[str]) -> tuple[Finding | None, int]:
+def _starts(run: Run, *, american: bool) -> Iterator[int]:
+    """Groups a number may begin with: the first, and any that opens a 3-3-4 pattern."""
+    yield 0
+    sizes = [end - start for start, end in run.groups]
+    if american:
+        yield from (i for i in range(1, len(sizes)) if [3, 3, 4] in (sizes[i : i + 3], sizes[i + 1 : i + 4]))
+
+
+def _phone_end(text: str, run: Run, first: int, regions: Sequence[str]) -> int | None:
     start = run.groups[first][0]
-    plus = text[start - 1 : start] == "+"
-    if text[start - 1 : start].isalpha() or text[start - 1 : start] in ("_", "#", "$", "€", "£"):
-        return None, first + 1
+    before = text[start - 1 : start]
+    if before.isalpha() or before in ("_", "#", "$", "€", "£"):
+        return None
     said = first == 0 and said_before(text, start, _PHONE_WORDS, reach=32)
     for last, digits in reversed(run.windows(first, 15)):
-        if digits >= 7 and _is_phone(text, run, (first, last), regions, plus=plus, said=said):
-            return Finding(_opening(text, start), run.groups[last][1], "PHONE_NUMBER"), last + 1
-    return None, first + 1
+        if digits >= 7 and _is_phone(text, run, (first, last), regions, plus=before == "+", said=said):
+            return last
+    return None
 
 
-def _opening(text: str, start: int) -> int:
-    """Where a number begins, its plus sign or parenthesis included."""
-    while start > 0 and text[start - 1] in "+(":
+def _opening(text: str, start: int, end: int) -> int:
+    """Where a number begins: with its plus sign, and with a parenthesis that it closes itself."""
+    if text[start - 1 : start] == "+":
         start -= 1
-    return start
+    return start - 1 if text[start - 1 : start] == "(" and ")" in text[start:end] else start
 
 
 def _is_phone(text: str, run: Run, span: tuple[int, int], regions: Sequence[str], *, plus: bool, said: bool) -> bool:
@@ -94,7 +102,7 @@ def _is_phone(text: str, run: Run, span: tuple[int, int], regions: Sequence[str]
         return False
     if sizes[-3:] == [3, 3, 4] and sizes[:-3] in ([], [1]) and "US" in regions:
         return _possible(digits, "US")
-    if digits[0] == "0" and len(sizes) > 1:
+    if digits[0] == "0" and len(sizes) > 1 and span[0] == 0:
         return any(_valid(digits, region) for region in regions)
     return said and any(_possible(digits, region) for region in regions)
 

@@ -21,6 +21,7 @@ _BRANDS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (
 )
 _CHECK_DIGITS = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])[0-9]|[0-9](?<=[A-Za-z]{2}[ -][0-9])[0-9]")
 _LONGEST_IBAN = 34
+_SHORTEST_CARD, _LONGEST_CARD, _MOST_GROUPS = 13, 19, 7
 
 
 def find_cards(text: str, runs: Iterable[Run]) -> Iterator[Finding]:
@@ -36,21 +37,24 @@ def find_cards(text: str, runs: Iterable[Run]) -> Iterator[Finding]:
 
 def _card_end(text: str, run: Run, first: int) -> int | None:
     start = run.groups[first][0]
-    if text[start] not in "23456" or _inside_a_word(text, start):
+    if text[start] not in "23456" or text[start - 1 : start] == ".":
         return None
-    for last, length in reversed(run.windows(first, 19)):
-        if length >= 13 and _is_card(digits_of(text, run, first, last)):
-            kinds = {separator.strip() for separator in separators_of(text, run, first, last)}
-            return last if len(kinds) <= 1 else None
+    windows = run.windows(first, _LONGEST_CARD)
+    if not windows or windows[-1][1] < _SHORTEST_CARD:
+        return None
+    digits = digits_of(text, run, first, windows[-1][0])
+    lengths = {length for prefix, lengths in _BRANDS if prefix.match(digits) for length in lengths}
+    for last, length in reversed(windows):
+        if length in lengths and luhn.is_valid(digits[:length]) and _reads_as_one(text, run, first, last):
+            return last
     return None
 
 
-def _is_card(digits: str) -> bool:
-    return any(len(digits) in lengths and prefix.match(digits) for prefix, lengths in _BRANDS) and luhn.is_valid(digits)
-
-
-def _inside_a_word(text: str, start: int) -> bool:
-    return start > 0 and (text[start - 1].isalpha() or text[start - 1] in "_.")
+def _reads_as_one(text: str, run: Run, first: int, last: int) -> bool:
+    """One kind of separator, and few groups or all of one size: a list of numbers is not a card."""
+    separators = {separator.strip() for separator in separators_of(text, run, first, last)}
+    sizes = {end - start for start, end in run.groups[first : last + 1]}
+    return len(separators) <= 1 and (last - first < _MOST_GROUPS or len(sizes) == 1)
 
 
 def find_ibans(text: str) -> Iterator[Finding]:
