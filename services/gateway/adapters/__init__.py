@@ -1,0 +1,1 @@
+"""The gateway's outside: the bus, the file of keys, and HTTP."""
