@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from infra.kafka import TOOLS, BrokerError, Cluster, JarError, fetch, jars_dir, tool_command
+from infra.kafka import TOOLS, BrokerError, Cluster, JarError, fetch, jars_dir, make_startup_cache, tool_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -38,6 +38,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _fetch(_: argparse.Namespace) -> int:
     sys.stdout.write(f"{len(fetch())} jars, all as pinned, in {jars_dir()}\n")
+    if cache := make_startup_cache():
+        sys.stdout.write(f"start-up cache {cache.name}, {cache.stat().st_size >> 20} MiB\n")
     return 0
 
 

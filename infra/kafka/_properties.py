@@ -67,7 +67,7 @@ _BEHAVIOUR = {
     "replica.fetch.max.bytes": str(MAX_MESSAGE_BYTES),
     "socket.request.max.bytes": str(4 * MAX_MESSAGE_BYTES),
     # A broker killed and started again may serve only when the session of its former life has ended.
-    "broker.session.timeout.ms": "2000",
+    "broker.session.timeout.ms": "3000",
     "broker.heartbeat.interval.ms": "500",
     "controlled.shutdown.max.retries": "1",
 }

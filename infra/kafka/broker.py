@@ -9,38 +9,21 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from infra.kafka import _health
-from infra.kafka._jars import fetch
-from infra.kafka._java import Java, find_java
 from infra.kafka._ports import LOOPBACK
 from infra.kafka._process import spawn
 from infra.kafka._properties import NodePorts, server_properties
+from infra.kafka._runtime import Runtime
 
 LOGGING = Path(__file__).with_name("log4j2.properties")
 
 
 class BrokerError(RuntimeError):
     """The broker could not be started; the message carries the end of its log."""
-
-
-@dataclass(frozen=True)
-class Runtime:
-    """What every Java process of ours shares: the Java, the class path and the flags for a small, quick JVM."""
-
-    java: Java = field(default_factory=find_java)
-    jars: Sequence[Path] = field(default_factory=fetch)
-    heap_mb: int = 384
-
-    def command(self, main_class: str, *arguments: str, options: Sequence[str] = ()) -> list[str]:
-        """Command line that runs `main_class`."""
-        class_path = ":".join(str(jar) for jar in self.jars)
-        flags = [f"-Xmx{self.heap_mb}m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto", *options]
-        return [str(self.java.executable), *flags, "-cp", class_path, main_class, *arguments]
 
 
 class Broker:
@@ -122,13 +105,17 @@ class Broker:
 
     def stop(self, grace: float = 15.0) -> None:
         """Orderly stop (SIGTERM), and an end (SIGKILL) after `grace` seconds."""
-        if self._process is None:
-            return
-        self._process.terminate()
+        self.terminate()
         try:
-            self._process.wait(grace)
+            if self._process is not None:
+                self._process.wait(grace)
         except subprocess.TimeoutExpired:
             self.kill()
+
+    def terminate(self) -> None:
+        """Ask it to stop (SIGTERM), without waiting."""
+        if self._process is not None:
+            self._process.terminate()
 
     def kill(self) -> None:
         """End it at once, as a crash would (SIGKILL)."""

@@ -14,7 +14,8 @@ from typing import Any, Self
 
 from infra.kafka._ports import free_ports, is_free
 from infra.kafka._properties import NodePorts
-from infra.kafka.broker import Broker, BrokerError, Runtime
+from infra.kafka._runtime import Runtime
+from infra.kafka.broker import Broker, BrokerError
 
 START_ATTEMPTS = 3
 
@@ -86,6 +87,9 @@ class Cluster:
 
     def stop(self, grace: float = 15.0) -> None:
         """Orderly stop of all brokers, each killed after `grace` seconds."""
+        # All are asked before any is waited for: the last one alone would wait in vain for a quorum.
+        for broker in self.brokers:
+            broker.terminate()
         for broker in self.brokers:
             broker.stop(grace)
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from infra.kafka.broker import LOGGING, Runtime
+from infra.kafka._runtime import Runtime
+from infra.kafka.broker import LOGGING
 
 TOOLS = {
     "acls": "org.apache.kafka.tools.AclCommand",

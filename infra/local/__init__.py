@@ -3,7 +3,8 @@
 No terminal printing: what happens is told through callbacks and returned as models.
 """
 
-from infra.local.control import OnProgress, Progress, StackError, Stopped, down, up
+from infra.local._waiting import OnProgress, Progress, StackError
+from infra.local.control import Stopped, down, up
 from infra.local.home import Home, default_home
 from infra.local.options import ENGINES, SERVICES, ServiceSpec, UpOptions, choose
 from infra.local.status import InstanceStatus, ServiceStatus, StackStatus, astatus, status

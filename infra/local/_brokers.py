@@ -15,19 +15,19 @@ POLL = 0.2
 async def keep_broker(broker: Broker, options: UpOptions, update: Callable[..., Instance]) -> None:
     """Watch a started broker; start it again on its ports and data whenever it has ended. Until cancelled."""
     clock = asyncio.get_running_loop().time
-    restarts, delay = 0, options.restart_delay
+    restarts = short_lives = 0
     while True:
         update(phase="ready", process=_identity(broker))
         ready_since = clock()
         while broker.pid is not None:  # noqa: ASYNC110 -- a process sets no event
             await asyncio.sleep(POLL)
         if clock() - ready_since >= options.stable_after:
-            delay = options.restart_delay
+            short_lives = 0
         while broker.pid is None:
             restarts += 1
             update(phase="restarting", process=None, restarts=restarts)
-            await asyncio.sleep(delay)
-            delay = min(2 * delay, options.restart_delay_limit)
+            await asyncio.sleep(options.delay_after(short_lives))
+            short_lives += 1
             await _restart(broker)
 
 

@@ -41,15 +41,15 @@ class Keeper:
 
     async def keep(self) -> None:
         """Until `stop`: start, wait for the end, wait a little, start again."""
-        delay = self._options.restart_delay
+        short_lives = 0
         while not self._stopping.is_set():
             lived = await self._live()
             if self._stopping.is_set():
                 break
             if lived >= self._options.stable_after:
-                delay = self._options.restart_delay
-            await self._pause(delay)
-            delay = min(2 * delay, self._options.restart_delay_limit)
+                short_lives = 0
+            await self._pause(self._options.delay_after(short_lives))
+            short_lives += 1
         self._update(phase="stopped", process=None, facts={})
 
     async def _live(self) -> float:

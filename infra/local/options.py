@@ -49,6 +49,10 @@ class UpOptions(BaseModel):
     grace: float = 15.0
     """Between SIGTERM and SIGKILL; longer than the services' own grace."""
 
+    def delay_after(self, short_lives: int) -> float:
+        """Seconds to wait after so many short lives in a row: doubled each time, up to the limit."""
+        return min(self.restart_delay_limit, self.restart_delay * 2.0 ** min(short_lives, 32))
+
 
 def choose(
     *,

@@ -61,6 +61,7 @@ def test_a_jar_that_is_not_the_pinned_one_is_named_and_never_reaches_the_cache(t
     with pytest.raises(JarError, match=r"org\.one:b:2\.0 has SHA-256 [0-9a-f]{64}, but jars\.sha256 pins"):
         fetch(tmp_path, download=repository, jars=JARS)
     assert not (tmp_path / JARS[1].path).exists()
+    assert not any(file.read_bytes() == b"not the second jar" for file in tmp_path.rglob("*") if file.is_file())
 
 
 def test_a_download_that_fails_once_is_tried_again(tmp_path: Path) -> None:

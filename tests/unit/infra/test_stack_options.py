@@ -40,6 +40,12 @@ def test_what_is_unknown_or_impossible_is_named(typed: dict[str, object], messag
         choose(**typed)  # type: ignore[arg-type]
 
 
+def test_delays_between_restarts_double_up_to_their_limit() -> None:
+    options = UpOptions(restart_delay=0.5, restart_delay_limit=5)
+    assert [options.delay_after(lives) for lives in range(6)] == [0.5, 1, 2, 4, 5, 5]
+    assert options.delay_after(10_000) == 5
+
+
 def test_options_survive_the_way_to_the_supervisor(tmp_path: Path) -> None:
     options = choose(scale={"gateway": 2}, engine="echo", home=tmp_path)
     assert UpOptions.model_validate_json(options.model_dump_json()) == options

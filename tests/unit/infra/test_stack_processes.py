@@ -149,18 +149,6 @@ async def test_ends_without_having_been_ready_are_counted(home: Home) -> None:
     await keeping
 
 
-async def test_delays_between_restarts_grow_to_their_limit(home: Home) -> None:
-    watched = Watched(home, "pass", restart_delay_limit=0.04)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    keeping = asyncio.create_task(watched.keeper.keep())
-    await watched.until("restarting", 5)
-    # 0.01 + 0.02 + 0.04 + 0.04 before the fifth.
-    assert loop.time() - began > 0.11
-    await watched.keeper.stop(grace=5)
-    await keeping
-
-
 async def test_a_ready_file_of_a_former_life_does_not_count(home: Home) -> None:
     home.ready("grounding-0").write_text('{"pid": 1, "health_port": 1}')
     watched = Watched(home, "pass")
