@@ -1,0 +1,1 @@
+"""Post-processing's ports, on real parts."""

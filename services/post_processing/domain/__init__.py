@@ -1,0 +1,1 @@
+"""What becomes of a cleared completion: tidied, formatted, cited, restored. Knows no Kafka and no keys."""
