@@ -1,7 +1,7 @@
 """Finds one prompt's events: a bounded time window, and only its key's partition as far as that is known."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 
 from aiokafka.partitioner import murmur2
 
@@ -34,7 +34,7 @@ async def trace(bus: Bus, prompt_id: str, tenant: str, conversation_id: str | No
         # Keyed by a conversation that was not named, or by a client with another partitioner.
         found = await finder.look(PATH_TOPICS, [p for p in range(count) if p != home])
     replies = {s.fields["reply_to"] for s in found if isinstance(s.fields.get("reply_to"), int)}
-    found += await finder.look([_REPLY], sorted(replies))
+    found += await finder.look([_REPLY], replies)
     return build(prompt_id, tenant, found) if found else None
 
 
@@ -46,15 +46,17 @@ class _Finder:
         self._since_ms = since_ms
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
-    async def look(self, topics: Iterable[str], partitions: Sequence[int]) -> list[Sighting]:
+    async def look(self, topics: Iterable[str], partitions: Collection[int]) -> list[Sighting]:
         """Sightings in these partitions of these topics."""
-        looks = [self._read(topic, partition) for topic in topics for partition in partitions]
-        return [found for looked in await asyncio.gather(*looks) for found in looked]
+        looks = await asyncio.gather(*(self._topic(topic, partitions) for topic in topics))
+        return [found for looked in looks for found in looked]
 
-    async def _read(self, topic: str, partition: int) -> list[Sighting]:
+    async def _topic(self, topic: str, partitions: Collection[int]) -> list[Sighting]:
         async with self._slots:
             ends = await self._bus.end_offsets(topic)
-            if not ends.get(partition):
-                return []
-            records = self._bus.read(topic, partition, since_ms=self._since_ms)
-            return [s async for record in records if (s := sighting(record, self._prompt_id, self._tenant))]
+            written = [p for p in sorted(partitions) if ends.get(p)]
+            return [found for p in written for found in await self._read(topic, p)]
+
+    async def _read(self, topic: str, partition: int) -> list[Sighting]:
+        records = self._bus.read(topic, partition, since_ms=self._since_ms)
+        return [s async for record in records if (s := sighting(record, self._prompt_id, self._tenant))]
