@@ -25,6 +25,8 @@ class GenerationRequest:
     json_schema: Mapping[str, Any] | None = None
     """Restrict the output to JSON of this schema; `{"type": "object"}` for any object."""
     lane: Lane = Lane.REAL_TIME
+    model: str | None = None
+    """One of the engine's models; None: its default."""
 
 
 @dataclass(frozen=True)

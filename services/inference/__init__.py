@@ -1,0 +1,1 @@
+"""The inference service: cleared prompts in, what the model writes out."""

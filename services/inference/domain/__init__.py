@@ -1,0 +1,1 @@
+"""What inference knows by itself: sentence windows, the exact cache, JSON output, generations under way."""

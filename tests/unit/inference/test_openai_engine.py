@@ -1,0 +1,132 @@
+import asyncio
+
+import pytest
+from openai_server import chat_app, endpoint, failing_app
+
+from libs.bus import Rejected, Retryable
+from libs.health import free_socket
+from libs.language_models.generation import Delta, GenerationRequest
+from schemas.base import Message
+from services.inference.adapters.echo import EchoEngine
+from services.inference.adapters.openai_compatible import OpenAIEngine
+from services.inference.ports import Stream
+from services.inference.settings import InferenceSettings
+
+HELLO = GenerationRequest([Message(role="user", content="one two three four")], max_tokens=9, stop=("x",), seed=4)
+
+
+async def text_of(engine: OpenAIEngine, request: GenerationRequest = HELLO) -> str:
+    return "".join([event.text async for event in engine.generate(request) if isinstance(event, Delta)])
+
+
+def nowhere() -> str:
+    """An address nobody listens at."""
+    with free_socket("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+    return f"http://127.0.0.1:{port}/v1"
+
+
+def settings(*urls: str) -> InferenceSettings:
+    return InferenceSettings(endpoints=urls, model="served", rest_seconds=5)
+
+
+async def test_the_request_speaks_openais_names() -> None:
+    app = chat_app(EchoEngine())
+    async with endpoint(app) as url, OpenAIEngine(settings(url)) as engine:
+        assert await text_of(engine) == "one two three four"
+    assert app.state.bodies == [
+        {
+            "model": "served",
+            "messages": [{"role": "user", "content": "one two three four"}],
+            "temperature": 0.0,
+            "top_p": 1.0,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_completion_tokens": 9,
+            "seed": 4,
+            "stop": ["x"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, ""), (503, "overloaded"), (429, "rate_limit_exceeded"), (401, "")])
+async def test_another_endpoint_takes_over_from_one_that_fails(status: int, code: str) -> None:
+    async with (
+        endpoint(failing_app(status, code)) as broken,
+        endpoint(chat_app(EchoEngine())) as sound,
+        OpenAIEngine(settings(broken, sound)) as engine,
+    ):
+        assert await text_of(engine) == "one two three four"
+
+
+async def test_an_endpoint_that_failed_rests_and_is_tried_again_later() -> None:
+    time = [0.0]
+    broken, sound = failing_app(500, ""), chat_app(EchoEngine())
+    async with (
+        endpoint(broken) as first,
+        endpoint(sound) as second,
+        OpenAIEngine(settings(first, second), now=lambda: time[0]) as engine,
+    ):
+        order = lambda: [url for url, until in engine._rests_until.items() if until > time[0]]  # noqa: E731
+        await text_of(engine)
+        assert order() == [first]
+        time[0] = 6.0
+        assert order() == []
+        await text_of(engine)
+        assert order() == [first]
+
+
+async def test_when_no_endpoint_answers_the_world_is_wrong_and_it_is_not_ready() -> None:
+    async with endpoint(failing_app(503, "busy")) as busy, OpenAIEngine(settings(nowhere(), busy)) as engine:
+        with pytest.raises(Retryable, match=r"ConnectError.*HTTP 503 busy") as caught:
+            await text_of(engine)
+        assert caught.value.code == "engine_unavailable"
+        assert not engine.ready()
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "reason"),
+    [
+        (400, "invalid_value", "invalid_request"),
+        (400, "context_length_exceeded", "too_long"),
+        (422, "", "invalid_request"),
+        (404, "model_not_found", "unknown_model"),
+    ],
+)
+async def test_a_refused_request_is_rejected_without_quoting_it(status: int, code: str, reason: str) -> None:
+    async with endpoint(failing_app(status, code)) as url, OpenAIEngine(settings(url)) as engine:
+        with pytest.raises(Rejected) as caught:
+            await text_of(engine)
+    assert caught.value.code == reason
+    assert "SECRET" not in str(caught.value)
+
+
+async def test_a_stream_that_breaks_off_is_tried_again_from_the_start_not_elsewhere() -> None:
+    sound = chat_app(EchoEngine())
+    async with (
+        endpoint(chat_app(EchoEngine(), break_after=2)) as breaking,
+        endpoint(sound) as second,
+        OpenAIEngine(settings(breaking, second)) as engine,
+    ):
+        with pytest.raises(Retryable, match="broke off"):
+            await text_of(engine)
+        assert sound.state.bodies == []
+
+
+async def test_leaving_early_ends_the_request_at_the_endpoint() -> None:
+    ended = asyncio.Event()
+
+    class Watched(EchoEngine):
+        async def generate(self, request: GenerationRequest) -> Stream:
+            try:
+                async for piece in super().generate(request):
+                    yield piece
+                    await asyncio.sleep(0.01)
+            finally:
+                ended.set()
+
+    async with endpoint(chat_app(Watched())) as url, OpenAIEngine(settings(url)) as engine:
+        stream = engine.generate(GenerationRequest([Message(role="user", content="word " * 5000)]))
+        await anext(stream)
+        await stream.aclose()
+        await asyncio.wait_for(ended.wait(), 10)
