@@ -103,7 +103,10 @@ def _prompt_outcome(
     carried = event.carried() if isinstance(event, PathEvent) else salvage(record)
     if carried is None:
         return ()
-    refused = failure.rejected and issubclass(event_type, PromptSubmitted)
+    # What the upstream can mend is refused; nonsense on an internal topic is ours, so the prompt has failed. A
+    # refusal that fails must not come back as a refusal for ever.
+    readable = event is not None and not isinstance(event, PromptRefused)
+    refused = failure.rejected and (readable or issubclass(event_type, PromptSubmitted))
     kind = PromptRefused if refused else PromptFailed
     return (kind(**carried, reason=failure.reason),)
 

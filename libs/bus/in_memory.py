@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from libs.bus.records import Outgoing, Record, StoredRecord, TopicPartition
 from libs.bus.transport import CommitRefused, GroupConsumer, Producer, RebalanceListener
 from libs.clock import Clock, utc_now
+from schemas.topics import MAX_MESSAGE_BYTES
 
 
 @dataclass
@@ -206,7 +207,7 @@ class _MemoryConsumer:
         for tp, position in self._positions.items():
             if tp in self._paused:
                 continue
-            records = self._bus.log(tp)[position : position + max_records - len(found)]
+            records = _fetched(self._bus.log(tp)[position : position + max_records - len(found)])
             self._positions[tp] = position + len(records)
             found.extend(records)
         return found
@@ -221,3 +222,13 @@ class _MemoryConsumer:
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         self._paused.difference_update(partitions)
+
+
+def _fetched(records: Sequence[StoredRecord]) -> Sequence[StoredRecord]:
+    """As many as one fetch brings of one partition: the first, and what fits beside it."""
+    size = 0
+    for count, record in enumerate(records):
+        size += len(record.value or b"")
+        if count and size > MAX_MESSAGE_BYTES:
+            return records[:count]
+    return records

@@ -92,6 +92,11 @@ class Stage:
         """Records under work or queued behind their key."""
         return self._window.in_flight
 
+    @property
+    def held(self) -> int:
+        """Records fetched that wait for room."""
+        return sum(len(partition.held) for partition in self._partitions.values())
+
     def stop(self) -> None:
         """Asks `run` to finish what is in flight, commit, leave the group and return."""
         self._stopping.set()
