@@ -1,1 +1,1 @@
-"""Post-processing: the end of the path. The only writer of outcomes and replies."""
+"""Post-processing: makes the one outcome of each prompt. The only writer of response-ready and reply."""

@@ -1,14 +1,14 @@
-"""Post-processing hears cleared completions, screened windows, refusals and failures; it says outcomes and replies.
+"""Post-processing hears how prompts ended and says outcomes and replies.
 
 The only place where its parts are made.
 """
 
 from libs.clock import utc_now
-from libs.sealing import Opener
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
-from services.post_processing.adapters.outcome_log import BusOutcomeLog
-from services.post_processing.memory import Finished
+from libs.telemetry import Metrics, get_logger
+from services.post_processing.adapters.key_ring import KeyRing
+from services.post_processing.memory import FinishedPrompts
 from services.post_processing.routes import routes
 from services.post_processing.settings import PostProcessingSettings
 
@@ -22,21 +22,26 @@ def create_app(
     chosen = settings or PostProcessingSettings()
 
     def build(runtime: Runtime) -> Parts:
-        finished = Finished(chosen)
-        table = routes(
-            finished,
-            BusOutcomeLog(runtime.bus),
-            Opener.from_key_file(chosen.seal_key_file),
-            utc_now,
-            runtime.metrics,
-            chosen.wait_for_first,
+        finished = FinishedPrompts(
+            window=chosen.remember_for, limit=chosen.remember_at_most, max_bytes=chosen.remember_bytes
         )
-        return Parts(routes=table, memories=(finished,))
+        seals = _seals(chosen, runtime.metrics)
+        return Parts(routes=routes(finished, seals, utc_now, runtime.metrics), memories=(finished,))
 
     return Service(
         "post_processing",
-        "The end of the path: the only writer of outcomes and replies.",
+        "Makes the one outcome of each prompt, in the form it was asked for.",
         service_settings or ServiceSettings(),
         bus_settings or BusSettings(),
         build,
     )
+
+
+def _seals(settings: PostProcessingSettings, metrics: Metrics) -> KeyRing:
+    log = get_logger("seals")
+
+    def report(why: str) -> None:
+        metrics.count("tailrace.sealed_boxes_unopened")
+        log.error("sealed box not opened, placeholders left in", reason=why)
+
+    return KeyRing(settings.seal_key_file, report=report)

@@ -1,19 +1,15 @@
-"""What post-processing needs from outside."""
+"""What post-processing needs from outside: the values behind a prompt's placeholders."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
-from schemas.responses import ResponseReady
 
+class Seals(Protocol):
+    """Opens the mappings that safety sealed."""
 
-class Opener(Protocol):
-    """Opens sealed mappings."""
+    def values(self, box: str | None, key_id: str | None) -> Mapping[str, str]:
+        """{placeholder: value}; empty without a box, and for one that cannot be opened (which is reported).
 
-    def open(self, box: str, key_id: str | None = None) -> dict[str, str]:
-        """The mapping {placeholder: value}. Raises UnopenableBoxError."""
-
-
-class OutcomeLog(Protocol):
-    """Finds outcomes written earlier."""
-
-    async def find(self, partition: int, identity: tuple[str, str], since_ms: int) -> ResponseReady | None:
-        """The outcome of (tenant, prompt id), looked for from that time on. None: it is no longer kept."""
+        An answer with its placeholders left in is worth more to the upstream than none.
+        """
+        ...

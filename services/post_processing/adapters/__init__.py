@@ -1,1 +1,1 @@
-"""Post-processing's ports, on real parts."""
+"""What fulfils the ports: the key file that opens sealed boxes."""

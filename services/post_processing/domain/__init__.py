@@ -1,1 +1,1 @@
-"""What becomes of a cleared completion: tidied, formatted, cited, restored. Knows no Kafka and no keys."""
+"""What post-processing knows by itself: clean text, restoration, JSON output, citations, outcomes. No Kafka."""

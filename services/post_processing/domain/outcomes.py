@@ -1,6 +1,5 @@
-"""Makes the one outcome of a prompt from whatever ended its way."""
+"""The one outcome of a prompt, made from the decision that ended it."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import NAMESPACE_URL, uuid5
@@ -9,38 +8,36 @@ from pydantic import JsonValue
 
 from schemas.base import PathEvent, Reason
 from schemas.completions import CompletionCleared
-from schemas.prompts import Source
+from schemas.prompts import PromptFailed, PromptRefused, PromptRepeated
 from schemas.responses import ResponseReady
-from services.post_processing.domain import structured
-from services.post_processing.domain.restoring import restore, restore_json
-from services.post_processing.domain.text import cited, tidy
+from services.post_processing.domain.citations import cited
+from services.post_processing.domain.json_output import InvalidOutput, check, parse, unfenced
+from services.post_processing.domain.restoration import restore, restore_json, restore_json_text, restore_source
+from services.post_processing.domain.text import clean_text
 
 STAGE = "post_processing"
+_NAMESPACE = uuid5(NAMESPACE_URL, "https://tailrace.dev/responses")
+Values = Mapping[str, str]
 
 
-def response_id(tenant: str, prompt_id: str) -> str:
-    """The same for the same prompt, whenever and however often it is made."""
-    return f"resp_{uuid5(NAMESPACE_URL, f'tailrace:{tenant}/{prompt_id}').hex}"
+def response_id(event: PathEvent, suffix: str = "") -> str:
+    """The same prompt always has the same response id: `resp_` and 32 hex digits."""
+    return f"resp_{uuid5(_NAMESPACE, f'{event.tenant}/{event.prompt_id}{suffix}').hex}"
 
 
-def answered(event: CompletionCleared, mapping: Mapping[str, str], now: datetime) -> ResponseReady:
-    """The answer, with the upstream's own data back in it. Raises InvalidOutputError where JSON was wanted."""
-    output: JsonValue = None
-    text = tidy(event.text)
-    sources = _sources(event, text)
-    wanted = event.parameters.response_format
-    if event.parameters.wants_json and wanted is not None:
-        output = restore_json(structured.parse(event.text, wanted), mapping)
-        text = json.dumps(output, ensure_ascii=False)
-    else:
-        text = restore(text, mapping)
+def answered(event: CompletionCleared, values: Values, now: datetime) -> ResponseReady:
+    """The answer with the upstream's own values back in it; failed, if it had to be JSON and is not."""
+    try:
+        text, output = _content(event, values)
+    except InvalidOutput as problem:
+        return _failed(event, _why_invalid(event, problem), now)
     return ResponseReady(
         **_identity(event),
         status="answered",
         text=text,
         output=output,
         finish_reason=event.finish_reason,
-        sources=tuple(_restored(source, mapping) for source in sources),
+        sources=tuple(restore_source(source, values) for source in cited(event.text, event.sources)),
         masked=event.masked,
         model=event.model,
         template=event.template,
@@ -49,44 +46,67 @@ def answered(event: CompletionCleared, mapping: Mapping[str, str], now: datetime
     )
 
 
-def _sources(event: CompletionCleared, text: str) -> tuple[Source, ...]:
-    """Those the answer cites; all that the model was shown where it cites none, as small models do."""
-    numbers = cited(text) & {source.number for source in event.sources}
-    return tuple(source for source in event.sources if source.number in numbers) if numbers else event.sources
+def refused(event: PromptRefused, now: datetime) -> ResponseReady:
+    """Validation, grounding or safety turned the prompt down."""
+    return ResponseReady(**_identity(event), status="refused", reason=event.reason, masked=event.masked, created_at=now)
 
 
-def _restored(source: Source, mapping: Mapping[str, str]) -> Source:
-    return Source(
-        number=source.number,
-        document_id=restore(source.document_id, mapping),
-        title=None if source.title is None else restore(source.title, mapping),
-        location=None if source.location is None else restore(source.location, mapping),
-        score=source.score,
+def failed(event: PromptFailed, now: datetime) -> ResponseReady:
+    """A stage could not do its part."""
+    return ResponseReady(**_identity(event), status="failed", reason=event.reason, created_at=now)
+
+
+def conflicting(event: PromptRepeated, now: datetime) -> ResponseReady:
+    """For one caller only: he used a known prompt id for something else."""
+    message = f"the prompt id {event.prompt_id!r} was used before with other content; choose a new one"
+    reason = Reason(code="idempotency_conflict", message=message, stage=STAGE)
+    identity = _identity(event) | {"response_id": response_id(event, "/conflict")}
+    return ResponseReady(**identity, status="refused", reason=reason, created_at=now)
+
+
+def too_old(event: PromptRepeated, now: datetime) -> ResponseReady:
+    """For one caller only: the prompt has its outcome, but it is no longer held here."""
+    message = "this prompt was answered before and its outcome is no longer held; read it from response-ready"
+    reason = Reason(code="internal_error", message=message, stage=STAGE)
+    return ResponseReady(**_identity(event), status="failed", reason=reason, created_at=now)
+
+
+def _content(event: CompletionCleared, values: Values) -> tuple[str, JsonValue]:
+    wanted = event.parameters.response_format
+    if wanted is None or wanted.type == "text":
+        return restore(clean_text(event.text, event.finish_reason), values), None
+    text = restore_json_text(unfenced(event.text), values)
+    output = parse(text)
+    schema = wanted.schema_object
+    restored = restore_json(schema, values) if schema is not None else None
+    check(output, restored if isinstance(restored, dict) else None)
+    return text, output
+
+
+def _why_invalid(event: CompletionCleared, problem: InvalidOutput) -> Reason:
+    cut = "; it was cut off at max_completion_tokens, raise it" if event.finish_reason == "length" else ""
+    return Reason(code="invalid_output", message=f"the model's answer is {problem}{cut}", stage=STAGE)
+
+
+def _failed(event: CompletionCleared, reason: Reason, now: datetime) -> ResponseReady:
+    return ResponseReady(
+        **_identity(event),
+        status="failed",
+        reason=reason,
+        finish_reason=event.finish_reason,
+        masked=event.masked,
+        model=event.model,
+        template=event.template,
+        usage=event.usage,
+        created_at=now,
     )
-
-
-def unanswered(
-    event: PathEvent, status: str, reason: Reason, now: datetime, masked: Mapping[str, int] | None = None
-) -> ResponseReady:
-    """Why there is no answer; `status` is refused or failed."""
-    return ResponseReady.model_validate(
-        {**_identity(event), "status": status, "reason": reason, "masked": dict(masked or {}), "created_at": now}
-    )
-
-
-def invalid_output(event: CompletionCleared, error: structured.InvalidOutputError, now: datetime) -> ResponseReady:
-    """The model wrote, but not the JSON that was asked for."""
-    message = f"{error}; ask for fewer fields, allow more tokens, or use a larger model"
-    reason = Reason(code="invalid_output", message=message, stage=STAGE)
-    failed = unanswered(event, "failed", reason, now, event.masked)
-    return failed.model_copy(update={"usage": event.usage, "model": event.model, "template": event.template})
 
 
 def _identity(event: PathEvent) -> dict[str, object]:
     return {
-        "response_id": response_id(event.tenant, event.prompt_id),
+        "response_id": response_id(event),
         "prompt_id": event.prompt_id,
         "tenant": event.tenant,
         "conversation_id": event.conversation_id,
-        "timings_ms": dict(event.timings_ms),
+        "timings_ms": event.timings_ms,
     }

@@ -14,7 +14,7 @@ from services.safety.adapters.personal_data._digits import Run, digits_of, said_
 from services.safety.domain.findings import Finding
 
 _DOMAIN = re.compile(
-    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![\w-])", re.IGNORECASE
+    r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![^\W\d_])", re.IGNORECASE
 )
 _LOCAL = re.compile(r"[\w.!#$%&'*+/=?^`{|}~-]{0,63}[\w+-]\Z")
 _SPELT_OUT = re.compile(

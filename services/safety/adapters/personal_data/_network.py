@@ -19,7 +19,7 @@ _VERSION_WORDS = re.compile(
     r"(?:\bv(?:er(?:sion(?:en)?)?)?|release|build|firmware|section|chapter|clause|§)[. :=]{0,3}\Z", re.IGNORECASE
 )
 _CREDENTIALS = re.compile(
-    r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,19}://[^\s/?#:@]{0,128}:[^\s/?#]{1,256}@"
+    r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]{1,19}://[^\s/?#:@<>\x00]{0,128}:[^\s/?#<>\x00]{1,256}@"
     r"(?:\[[0-9A-Fa-f:.]{2,45}\]|[\w-]{1,63}(?:\.[\w-]{1,63}){0,10})(?::[0-9]{1,5})?"
 )
 
