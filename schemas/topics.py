@@ -91,7 +91,7 @@ _PATH: tuple[Topic, ...] = (
     _topic(PromptGrounded, "grounding", "safety", "A prompt was rendered with its sources",
            retention_ms=DAY_MS, before_the_gate=True),
     _topic(PromptCleared, "safety", "inference", "Safety let a prompt pass, masked"),
-    _topic(PromptRefused, "ingestion grounding safety", "post_processing", "A prompt was turned down"),
+    _topic(PromptRefused, _ANY_STAGE, "post_processing", "A prompt was turned down"),
     _topic(PromptFailed, _ANY_STAGE, "post_processing", "A prompt could not be answered"),
     _topic(PromptRepeated, "ingestion", "post_processing", "A known prompt id came again from a waiting caller"),
     _topic(CompletionGenerated, "inference", "safety", "The model has answered"),
