@@ -197,7 +197,7 @@ async def test_documents_of_a_folder_are_indexed_or_refused_with_the_reason(plac
     assert "docs/b.txt: invalid_request: nothing to index" in done.err
     assert "docs/c.html: invalid_request: byte 1 is not UTF-8" in done.err
     assert gone.code == 0
-    assert gone.json == [{"document_id": "docs/a.md", "status": "deleted", "chunks": 0, "code": None, "message": None}]
+    assert gone.json == [{"document_id": "docs/a.md", "status": "deleted", "code": None, "message": None, "chunks": 0}]
 
 
 def refuse_young(event: PromptSubmitted) -> ResponseReady:

@@ -1,6 +1,7 @@
 """`tailrace documents add|delete`: the knowledge base."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -62,20 +63,15 @@ def _run(documents: Sequence[tuple[str, Load]], *, as_json: bool) -> None:
         return [submission.results[document_id] for document_id, _ in documents]
 
     results = with_bus(work)
-    print_json([vars_of(result) for result in results]) if as_json else _show(results)
+    print_json([asdict(result) for result in results]) if as_json else _show(results)
     if any(result.status == "refused" for result in results):
         raise typer.Exit(1)
-
-
-def vars_of(result: DocumentResult) -> dict[str, object]:
-    """The result as JSON has it."""
-    return {name: getattr(result, name) for name in ("document_id", "status", "chunks", "code", "message")}
 
 
 def _show(results: Sequence[DocumentResult]) -> None:
     for result in results:
         if result.status == "refused":
             err().print(f"[red]refused[/] {escape(result.document_id)}: {result.code}: {escape(result.message or '')}")
-    counts = {s: sum(r.status == s for r in results) for s in ("indexed", "deleted", "refused")}
+    counts = {s: sum(r.status == s for r in results) for s in ("indexed", "unchanged", "deleted", "refused")}
     told = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     out().print(f"{told} ({sum(r.chunks for r in results)} passages)")

@@ -20,7 +20,7 @@ MEDIA_TYPES: dict[str, MediaType] = {
 
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
-    """What became of one document: `indexed`, `deleted` or `refused`."""
+    """What became of one document: `indexed`, `unchanged`, `deleted` or `refused`."""
 
     document_id: str
     status: str

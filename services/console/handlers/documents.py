@@ -5,14 +5,15 @@ from collections.abc import Callable, Iterable
 
 from libs.bus import Bus, Outgoing, Record, encode, headers_for
 from libs.clock import Clock
-from schemas.documents import DocumentIndexed, DocumentRefused, DocumentSubmitted
+from schemas.documents import DocumentAccepted, DocumentIndexed, DocumentRefused, DocumentSubmitted
 from schemas.topics import topic_of
 from services.console.domain.documents import DocumentResult
 from services.console.domain.errors import ConsoleError
-from services.console.handlers.following import first_failure, tell_new
+from services.console.handlers.following import first_failure, recent, tell_new
 from services.console.ports import Progress
 
 _ASK = topic_of(DocumentSubmitted).name
+_ACCEPTED = topic_of(DocumentAccepted).name
 _INDEXED = topic_of(DocumentIndexed).name
 _REFUSED = topic_of(DocumentRefused).name
 
@@ -25,8 +26,16 @@ class Submission:
     """Some documents on their way. `documents` are (document id, how to load it)."""
 
     def __init__(
-        self, bus: Bus, documents: Iterable[tuple[str, Load]], progress: Progress, clock: Clock, *, in_flight: int = 16
+        self,
+        bus: Bus,
+        documents: Iterable[tuple[str, Load]],
+        progress: Progress,
+        clock: Clock,
+        *,
+        in_flight: int = 16,
+        patience: float = 2.0,
     ) -> None:
+        """`patience`: after so many seconds without news, the log is searched for what is indexed already."""
         self._bus = bus
         self._documents = list(documents)
         self._progress = progress
@@ -34,16 +43,21 @@ class Submission:
         self._slots = asyncio.Semaphore(in_flight)
         self._waiting: set[Key] = set()
         self._changed = asyncio.Event()
+        self._patience = patience
+        self._accepted: dict[Key, DocumentAccepted] = {}
         self._chunks: dict[Key, int] = {}
         self.results: dict[str, DocumentResult] = {}
 
     async def run(self) -> None:
-        """Until every document is indexed, deleted or refused."""
+        """Until every document is indexed, unchanged, deleted or refused."""
+        accepted = await self._bus.end_offsets(_ACCEPTED)
         indexed = await self._bus.end_offsets(_INDEXED)
         refusals = await self._bus.end_offsets(_REFUSED)
         await first_failure(
+            asyncio.create_task(tell_new(self._bus, _ACCEPTED, accepted, self._hear_accepted)),
             asyncio.create_task(tell_new(self._bus, _INDEXED, indexed, self._hear_indexed)),
             asyncio.create_task(tell_new(self._bus, _REFUSED, refusals, self._hear_refused)),
+            asyncio.create_task(self._find_unchanged()),
             asyncio.create_task(self._submit_all()),
         )
 
@@ -70,6 +84,38 @@ class Submission:
         event_id = f"{event.tenant}/{event.document_id}/{now.isoformat()}"
         return Outgoing(_ASK, event.key.encode(), encode(event), headers_for(event, event_id, "console", now=now))
 
+    def _hear_accepted(self, record: Record) -> None:
+        if record.value is None:
+            return
+        event = DocumentAccepted.model_validate_json(record.value)
+        if (key := (event.tenant, event.document_id)) in self._waiting:
+            # Its hash is all that is wanted of the content.
+            self._accepted[key] = event.model_copy(update={"content": None, "content_base64": None})
+
+    async def _find_unchanged(self) -> None:
+        """Nothing is written for a document that the log holds as it is: where news fail to come, this looks."""
+        delay = self._patience
+        while True:
+            known = len(self.results)
+            await asyncio.sleep(delay)
+            if len(self.results) == known and self._accepted:
+                await self._compare_with_log()
+                delay = min(2 * delay, 60.0)
+
+    async def _compare_with_log(self) -> None:
+        newest: dict[Key, DocumentIndexed] = {}
+        async for record in recent(self._bus, _INDEXED, None):
+            if record.value is not None:
+                event = DocumentIndexed.model_validate_json(record.value)
+                if (key := (event.tenant, event.document_id)) in self._accepted:
+                    newest[key] = event.model_copy(update={"chunks": ()})
+        for key, accepted in list(self._accepted.items()):
+            found = newest.get(key)
+            if accepted.deleted and (found is None or found.deleted):
+                self._finish(key, DocumentResult(key[1], "deleted", message="it was not there"))
+            elif found is not None and not found.deleted and _same(accepted, found):
+                self._finish(key, DocumentResult(key[1], "unchanged"))
+
     def _hear_indexed(self, record: Record) -> None:
         if record.value is None:
             return
@@ -95,6 +141,7 @@ class Submission:
     def _finish(self, key: Key, result: DocumentResult) -> None:
         if key in self._waiting:
             self._waiting.discard(key)
+            self._accepted.pop(key, None)
             self._slots.release()
             self._changed.set()
             self._decide(result)
@@ -102,3 +149,7 @@ class Submission:
     def _decide(self, result: DocumentResult) -> None:
         self.results[result.document_id] = result
         self._progress.advance(len(self.results), len(self._documents), result.document_id)
+
+
+def _same(accepted: DocumentAccepted, indexed: DocumentIndexed) -> bool:
+    return (accepted.content_hash, accepted.collection) == (indexed.version, indexed.collection)

@@ -13,7 +13,7 @@ import pytest
 
 from libs.bus import Context, InMemoryBus, Outgoing, Rejected, Route, Stage, To
 from schemas.base import Event, Reason
-from schemas.documents import DocumentIndexed, DocumentRefused, DocumentSubmitted
+from schemas.documents import DocumentAccepted, DocumentIndexed, DocumentRefused, DocumentSubmitted
 from schemas.prompts import PromptAccepted, PromptSubmitted
 from schemas.responses import Reply, ResponseReady
 from services.console.adapters.results import ResultFile
@@ -192,6 +192,43 @@ async def test_documents_are_watched_until_they_are_indexed_refused_or_deleted(i
         "c": DocumentResult("c", "refused", "invalid_request", "cannot be read"),
         "d": DocumentResult("d", "deleted"),
     }
+
+
+async def test_documents_the_log_holds_already_are_unchanged_and_unknown_ones_gone(in_memory: InMemoryBus) -> None:
+    held: dict[str, str] = {}
+
+    def accept_document(event: DocumentSubmitted) -> DocumentAccepted:
+        return DocumentAccepted(
+            document_id=event.document_id, tenant=event.tenant, collection=event.collection, deleted=event.deleted,
+            media_type=event.media_type, content=event.content, content_hash=event.content or "",
+        )  # fmt: skip
+
+    def index_new(event: DocumentAccepted) -> DocumentIndexed | None:
+        if held.get(event.document_id, "") == event.content_hash:
+            return None
+        held[event.document_id] = event.content_hash
+        return DocumentIndexed(
+            document_id=event.document_id, tenant=event.tenant, collection=event.collection, deleted=event.deleted,
+            version=event.content_hash, part=0, parts=1, embedding_model="m",
+        )  # fmt: skip
+
+    async def submit(name: str, content: str | None) -> DocumentResult:
+        event = DocumentSubmitted(document_id=name, content=content, deleted=content is None)
+        submission = Submission(in_memory, [(name, lambda: event)], Silent(), lambda: NOW, patience=0.01)
+        async with asyncio.timeout(10):
+            await submission.run()
+        return submission.results[name]
+
+    async with (
+        running(in_memory, "ingestion", Route(DocumentSubmitted, accept_document, emits=(DocumentAccepted,))),
+        running(in_memory, "grounding", Route(DocumentAccepted, index_new, emits=(DocumentIndexed,))),
+    ):
+        assert (await submit("a", "one")).status == "indexed"
+        assert (await submit("a", "one")).status == "unchanged"
+        assert (await submit("a", "two")).status == "indexed"
+        assert (await submit("a", None)).message is None
+        assert await submit("a", None) == DocumentResult("a", "deleted", message="it was not there")
+        assert (await submit("b", None)).message == "it was not there"
 
 
 async def test_a_replayed_dead_letter_is_handled_and_keeps_its_key_and_headers(in_memory: InMemoryBus) -> None:
