@@ -18,7 +18,7 @@ OWN = {
     # Names of OpenTelemetry's GenAI conventions, which still change: all in one place.
     "inference": {"genai.py"},
 }
-HEADINGS = ("## Hears and says", "## How it works", "## Settings", "## When something is wrong")
+HEADINGS = ("## Hears and says", "## How it works", "## Settings")
 
 
 def test_every_service_of_the_design_stands() -> None:
