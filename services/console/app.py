@@ -2,7 +2,7 @@
 
 import typer
 
-from services.console.commands import ask, batch, dead_letters, documents, stack, trace
+from services.console.commands import ask, batch, dead_letters, demo, documents, stack, trace
 
 
 def create_app() -> typer.Typer:
@@ -22,4 +22,5 @@ def create_app() -> typer.Typer:
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")
     app.command()(trace.trace)
+    app.command()(demo.demo)
     return app

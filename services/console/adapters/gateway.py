@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -51,13 +51,20 @@ class Gateway:
         self._model: str | None = None
 
     def ask(
-        self, question: str, *, tailrace: dict[str, Any], stream: bool = True, on_text: OnText = lambda _: None
+        self,
+        question: str,
+        *,
+        tailrace: Mapping[str, Any],
+        parameters: Mapping[str, Any] | None = None,
+        stream: bool = True,
+        on_text: OnText = lambda _: None,
     ) -> Answer:
         """The answer. Raises RefusedError, and ConsoleError where the gateway cannot be reached."""
         body: dict[str, Any] = {
             "model": self._default_model(),
             "messages": [{"role": "user", "content": question}],
             "tailrace": tailrace,
+            **(parameters or {}),
         }
         gathered = _Gathered(on_text)
         with self._said_plainly():

@@ -11,6 +11,7 @@ from services.console.adapters.connection import gateway_address
 from services.console.adapters.gateway import Answer, Gateway
 from services.console.adapters.terminal import err, out, print_json
 from services.console.commands.stack import Json
+from services.console.domain.sources import source_lines
 from services.console.settings import ConsoleSettings
 
 
@@ -72,16 +73,5 @@ def _show(answer: Answer, *, streamed: bool) -> None:
         print(answer.text)
     if answer.refusal:
         err().print(f"tailrace: the answer was withheld: {escape(answer.refusal)}")
-    for line in source_lines(answer.tailrace.get("sources") or []):
-        out().print(line, markup=False)
-
-
-def source_lines(sources: list[dict[str, Any]]) -> list[str]:
-    """The sources as people read them."""
-    lines = [
-        f"[{s['number']}] {s.get('title') or s['document_id']}"
-        + (f", {s['location']}" if s.get("location") else "")
-        + (f"  ({s['document_id']})" if s.get("title") else "")
-        for s in sources
-    ]
-    return ["", *lines] if lines else []
+    lines = source_lines(answer.tailrace.get("sources") or [])
+    out().print("\n".join(["", *lines]) if lines else "", markup=False, end="\n" if lines else "")

@@ -1,0 +1,43 @@
+"""`tailrace demo`: the guided tour."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from infra.local import ENGINES
+from services.console.adapters.terminal import err, out, print_json
+from services.console.commands.stack import Json
+from services.console.demo import guided_tour
+from services.console.demo.pages import pages
+from services.console.domain.errors import ConsoleError
+
+
+def demo(
+    engine: Annotated[str, typer.Option(help="What answers: transformers, openai or echo.")] = "transformers",
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the stack running afterwards.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start everything, ask, attack and flood it, and report what it did. Leaves nothing running.
+
+    The stack is one of its own, in a temporary folder, on free ports; with --keep it is the one of this folder.
+    """
+    if engine not in ENGINES:
+        raise ConsoleError(f"no engine {engine!r}; known: {', '.join(ENGINES)}", exit_code=2)
+    report = guided_tour(engine=engine, keep=keep, say=_say, on_text=_stream)
+    if as_json:
+        print_json(report)
+        return
+    for page in pages(report):
+        out().print(page)
+    out().print("The stack is still up: tailrace status, tailrace down." if keep else "Nothing is left running.")
+
+
+def _say(text: str) -> None:
+    err().print(f"[dim]{escape(text)}[/]")
+
+
+def _stream(text: str) -> None:
+    sys.stderr.write(text)
+    sys.stderr.flush()

@@ -1,0 +1,147 @@
+"""The tour's own stack: in a temporary folder, on free ports, and gone afterwards, whatever happens.
+
+With `keep` it is the stack of the working directory, and stays.
+"""
+
+import asyncio
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from infra.local import Progress, StackError, StackStatus, choose, default_home, down, status, up
+from libs.bus.kafka import KafkaBus
+from libs.settings import BusSettings
+from services.console.adapters.connection import GatewayAddress
+from services.console.adapters.gateway import Gateway
+from services.console.demo import script, tour
+from services.console.demo.report import Memory, Report
+from services.console.demo.upstream import upstream
+from services.console.domain.errors import ConsoleError
+from services.console.handlers.trace import trace
+
+Say = Callable[[str], None]
+ROOT = Path(__file__).parents[3]
+_LOG_LINES = 15
+
+
+def guided_tour(*, engine: str, keep: bool, say: Say, on_text: Callable[[str], None]) -> Report:
+    """Starts, tours, stops. Raises ConsoleError with the end of the log of what failed."""
+    began = time.perf_counter()
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-"))
+    home = default_home() if keep else folder / "home"
+    try:
+        with _ends_as_ctrl_c_does():
+            say("starting the broker and the services")
+            stack = _started(engine, home, say)
+            started = round(time.perf_counter() - began, 1)
+            return asyncio.run(_tour(stack, engine, folder, say, on_text, started, began))
+    except (StackError, ConsoleError, TimeoutError) as error:
+        raise ConsoleError(_told(error, home)) from error
+    finally:
+        if not keep:
+            say("stopping everything")
+            down(home)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _started(engine: str, home: Path, say: Say) -> StackStatus:
+    def tell(progress: Progress) -> None:
+        say(f"  {progress.subject} {progress.state} {progress.detail}".rstrip())
+
+    up(choose(engine=engine, home=home), tell)
+    # At rest: before the first prompt.
+    return status(home)
+
+
+@contextmanager
+def _ends_as_ctrl_c_does() -> Iterator[None]:
+    """A terminated tour cleans up too."""
+
+    def interrupt(_: int, __: FrameType | None) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+async def _tour(
+    stack: StackStatus,
+    engine: str,
+    folder: Path,
+    say: Say,
+    on_text: Callable[[str], None],
+    started: float,
+    began: float,
+) -> Report:
+    if not (stack.bootstrap_servers and stack.gateway and stack.api_key):
+        raise ConsoleError("the stack runs, but says neither where its broker nor where its gateway is")
+    bus = KafkaBus(BusSettings(bootstrap_servers=stack.bootstrap_servers), client_id="tailrace-demo")
+    gateway = Gateway(GatewayAddress(stack.gateway, stack.api_key))
+    try:
+        say("indexing the project's own documentation")
+        indexed = await tour.index_documentation(bus, ROOT)
+        questions = []
+        for question in script.GROUNDED:
+            say(f"asking over HTTP: {question}")
+            questions.append(await tour.over_http(gateway, question, on_text))
+            on_text("\n")
+        async with upstream(stack.bootstrap_servers) as plain:
+            say(f"asking over Kafka: {script.OVER_KAFKA}")
+            questions.append(await tour.over_kafka(plain, script.OVER_KAFKA))
+            say("sending personal data, an injection attempt, and a message cut short")
+            private = await tour.private(bus, plain)
+            injection = await tour.over_kafka(plain, script.INJECTION)
+            malformed = await tour.malformed(bus, plain)
+        say(f"running a batch of {script.BATCH_LINES} lines while questions go on")
+        flood = await tour.flood(bus, gateway, folder)
+        way = await trace(bus, questions[0].prompt_id, "default", None, 0)
+        if way is None:
+            raise ConsoleError("the first question left no trace on the topics")
+    finally:
+        gateway.close()
+        await bus.close()
+    busy = await asyncio.to_thread(status, Path(stack.home), with_lag=False)
+    return Report(
+        engine=engine,
+        start_seconds=started,
+        indexed=indexed,
+        questions=tuple(questions),
+        private=private,
+        injection=injection,
+        malformed=malformed,
+        flood=flood,
+        way=way,
+        memory=Memory(idle=_memory(stack), busy=_memory(busy)),
+        seconds=round(time.perf_counter() - began, 1),
+    )
+
+
+def _memory(stack: StackStatus) -> dict[str, int]:
+    parts = {**({"broker": stack.broker} if stack.broker else {}), **stack.services}
+    return {**{name: part.rss_bytes for name, part in parts.items()}, "all": stack.rss_bytes}
+
+
+def _told(error: Exception, home: Path) -> str:
+    """What failed, and the end of the log of each service that is not well, or of all of them."""
+    text = str(error) or "an answer did not come in time"
+    if isinstance(error, StackError):
+        return text
+    instances = [i for service in status(home, with_lag=False).services.values() for i in service.instances]
+    unwell = [i for i in instances if i.state != "ready" or i.restarts] or instances
+    return "\n".join([text, *(f"\nend of {i.log}:\n{_tail(Path(i.log))}" for i in unwell)])
+
+
+def _tail(log: Path) -> str:
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-_LOG_LINES:])
+    except OSError:
+        return "(no log)"
