@@ -92,9 +92,9 @@ def outcome_types(event_type: type[Event]) -> tuple[type[Event], ...]:
     """What `outcomes` may write for a record of that type."""
     if issubclass(event_type, DocumentSubmitted | DocumentAccepted):
         return (DocumentRefused,)
-    if issubclass(event_type, PromptSubmitted):
-        return (PromptRefused, PromptFailed)
-    return (PromptFailed,) if issubclass(event_type, PathEvent) and not issubclass(event_type, PromptFailed) else ()
+    if issubclass(event_type, PromptFailed) or not issubclass(event_type, PromptSubmitted | PathEvent):
+        return ()
+    return (PromptFailed,) if issubclass(event_type, PromptRefused) else (PromptRefused, PromptFailed)
 
 
 def _prompt_outcome(

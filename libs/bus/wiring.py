@@ -91,7 +91,9 @@ def describe(
     emitted = {event for route in routes for event in (*route.emits, *outcome_types(route.event))} | set(emits)
     for event in sorted(emitted, key=lambda e: e.TYPE):
         for topic in topics_of(event):
-            broker.publisher(topic.name, schema=event, title=f"{service}/{topic.name}", description=topic.summary)
+            # Titles name channels, and a service may hear what it says.
+            title = f"{service}/{topic.name}/sent"
+            broker.publisher(topic.name, schema=event, title=title, description=topic.summary)
 
 
 def _doc(route: Route) -> str:

@@ -15,6 +15,7 @@ from services.gateway.adapters.http.conversation import Patience
 from services.gateway.adapters.http_server import http_server
 from services.gateway.adapters.key_file import KeyFile
 from services.gateway.domain import Desk
+from services.gateway.routes import HEARS, SAYS
 from services.gateway.settings import GatewaySettings
 
 
@@ -55,6 +56,8 @@ def _build(settings: GatewaySettings, runtime: Runtime) -> Parts:
     grace = runtime.settings.grace_seconds
     server = http_server(edge, settings.host, settings.port, desk, grace_seconds=grace, listening=ports.append)
     return Parts(
+        reads=HEARS,
+        emits=SAYS,
         resources=(keys, log, server),
         checks={"replies": lambda: log.ready},
         ready_facts=lambda: {"url": f"http://{_named(settings.host)}:{ports[0]}"},
