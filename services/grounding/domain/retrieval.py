@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.base import Message
 
 _FOLLOW_UP_WORDS = 6
-_LEXICAL_WEIGHT = 0.3
+_LEXICAL_WEIGHT = 0.2
 
 
 @dataclass(frozen=True, slots=True)

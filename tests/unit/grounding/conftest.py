@@ -25,7 +25,7 @@ MakePdf = Callable[..., bytes]
 def make_prompt() -> MakePrompt:
     def make(*contents: str, **fields: Any) -> PromptAccepted:
         roles = ("user", "assistant")
-        messages = [Message(role=roles[i % 2], content=text) for i, text in enumerate(contents or ("Hello?",))]  # type: ignore[arg-type]
+        messages = [Message(role=roles[i % 2], content=text) for i, text in enumerate(contents or ("Hello?",))]
         made: dict[str, Any] = {
             "prompt_id": "p1",
             "tenant": "acme",
