@@ -30,7 +30,7 @@ class Publisher:
     def prepare(self, work: Work, output: Output, ordinals: Counter[type[Event]], envelope: Envelope) -> Outgoing:
         """The record of one output. Raises ValueError where it is too large, KeyError where no topic takes it."""
         event, partition = (output.event, output.partition) if isinstance(output, To) else (output, work.follow)
-        event = self._with_timing(event, work)
+        self._note_time(event, work)
         event_id = output_id(envelope.id, self._stage, event.TYPE, ordinals[type(event)])
         ordinals[type(event)] += 1
         outgoing = Outgoing(
@@ -51,13 +51,12 @@ class Publisher:
             self._memories.recall(self._as_stored(outgoing, work))
         return future
 
-    def _with_timing(self, event: Event, work: Work) -> Event:
+    def _note_time(self, event: Event, work: Work) -> None:
+        """Adds this stage's time, in place: a copy of the event inside a reply shall say the same."""
         timings: dict[str, float] | None = getattr(event, "timings_ms", None)
-        if timings is None:
-            return event
-        spent = (time.perf_counter() - work.received) * 1000
-        known = timings.get(self._stage, 0.0)
-        return event.model_copy(update={"timings_ms": {**timings, self._stage: round(known + spent, 3)}})
+        if timings is not None:
+            spent = (time.perf_counter() - work.received) * 1000
+            timings[self._stage] = round(timings.get(self._stage, 0.0) + spent, 3)
 
     def _as_stored(self, outgoing: Outgoing, work: Work) -> StoredRecord:
         partition = work.record.partition if outgoing.partition is None else outgoing.partition

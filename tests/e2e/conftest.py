@@ -22,8 +22,10 @@ def _stack(home: Path, engine: str) -> Iterator[StackStatus]:
 
 @pytest.fixture(scope="session")
 def echo_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackStatus]:
-    """All services, with the engine that says the last message again."""
-    yield from _stack(tmp_path_factory.mktemp("echo-stack"), "echo")
+    """All services, with the engine that says the last message again, slowly enough to be streamed."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("TAILRACE_INFERENCE_ECHO_TOKEN_SECONDS", "0.003")
+        yield from _stack(tmp_path_factory.mktemp("echo-stack"), "echo")
 
 
 @pytest.fixture(scope="session")

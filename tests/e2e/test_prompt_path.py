@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local import StackStatus, status
+from infra.local import StackStatus, astatus
 from libs.bus.kafka import KafkaBus
 from tests.e2e.upstream import JSON, upstream
 
@@ -176,7 +176,7 @@ async def test_every_prompt_has_one_outcome_though_each_service_is_killed_in_tur
         for number, one in enumerate(asked):
             await user.publish(one)
             if number % 40 == 20:
-                kill(echo_stack, victims[number // 40])
+                await kill(echo_stack, victims[number // 40])
         outcomes = await user.outcomes([one["prompt_id"] for one in asked], within=150)
         # Whatever the killed services do again comes before this prompt's outcome on each partition.
         await asyncio.gather(*[user.ask(prompt(conversation_id=f"after-{n}")) for n in range(16)])
@@ -184,9 +184,9 @@ async def test_every_prompt_has_one_outcome_though_each_service_is_killed_in_tur
     assert {found[0]["status"] for found in outcomes.values()} == {"answered"}
 
 
-def kill(stack: StackStatus, service: str) -> None:
-    pid = status(Path(stack.home)).services[service].pid
+async def kill(stack: StackStatus, service: str) -> None:
+    pid = (await astatus(Path(stack.home), with_lag=False)).services[service].pid
     assert pid is not None
     process = psutil.Process(pid)
     os.kill(pid, signal.SIGKILL)
-    process.wait(timeout=10)
+    await asyncio.to_thread(process.wait, 10)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from libs.bus import Outgoing
+from libs.bus import Outgoing, Producer
 from libs.bus.kafka import KafkaBus
 
 JSON = dict[str, Any]
@@ -15,8 +15,9 @@ JSON = dict[str, Any]
 class Upstream:
     """One upstream's view of one lane. Collects every outcome it sees, twice if it comes twice."""
 
-    def __init__(self, bus: KafkaBus, lane: str = "") -> None:
+    def __init__(self, bus: KafkaBus, producer: Producer, lane: str = "") -> None:
         self._bus = bus
+        self._producer = producer
         self._lane = lane
         self._seen: dict[str, list[JSON]] = {}
         self._came = asyncio.Condition()
@@ -28,9 +29,8 @@ class Upstream:
 
     async def publish_bytes(self, key: str, body: bytes | None, *, headers: Iterable[tuple[str, bytes]] = ()) -> None:
         """Writes whatever it is told to."""
-        producer = await self._bus.producer()
-        await (await producer.send(Outgoing(f"prompt-submitted{self._lane}", key.encode(), body, tuple(headers))))
-        await producer.stop()
+        outgoing = Outgoing(f"prompt-submitted{self._lane}", key.encode(), body, tuple(headers))
+        await (await self._producer.send(outgoing))
 
     async def outcome(self, prompt_id: str, *, within: float = 60) -> JSON:
         """The prompt's outcome."""
@@ -63,7 +63,8 @@ class Upstream:
 @asynccontextmanager
 async def upstream(bus: KafkaBus, lane: str = "") -> AsyncIterator[Upstream]:
     """An upstream that hears every outcome from now on."""
-    listener = Upstream(bus, lane)
+    producer = await bus.producer()
+    listener = Upstream(bus, producer, lane)
     starts = dict(await bus.end_offsets(f"response-ready{lane}"))
     task = asyncio.create_task(listener._listen(starts))
     try:
@@ -71,3 +72,4 @@ async def upstream(bus: KafkaBus, lane: str = "") -> AsyncIterator[Upstream]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+        await producer.stop()
