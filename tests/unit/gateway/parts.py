@@ -17,7 +17,7 @@ from typing import Any, cast
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
-from libs.bus import Bus, Context, Route, Stage, To
+from libs.bus import Bus, Context, Outgoing, Route, Stage, To, encode
 from libs.service import Runtime
 from libs.settings import ServiceSettings
 from libs.telemetry import Metrics, Traces
@@ -30,6 +30,16 @@ from services.gateway.settings import GatewaySettings
 
 KEY, OTHER_KEY = "tr-test-key", "tr-other-key"
 MODEL = "smollm2-135m-instruct"
+TOPICS = (
+    "prompt-submitted",
+    "prompt-submitted-batch",
+    "prompt-submitted-dlq",
+    "prompt-submitted-batch-dlq",
+    "prompt-cancelled",
+    "document-submitted",
+    "reply",
+)
+"""What a gateway and the small pipeline read and write."""
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -200,5 +210,11 @@ async def serving_gateway(
 async def until(condition: Any, seconds: float = 20.0) -> None:
     """Returns once the condition holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - conditions are plain functions
             await asyncio.sleep(0.005)
+
+
+def outcome_record(prompt_id: str, text: str, partition: int = 0) -> Outgoing:
+    """An answer as post-processing would write it."""
+    reply = Reply(kind="outcome", prompt_id=prompt_id, tenant="default", outcome=outcome_of(prompt_id, text=text))
+    return Outgoing("reply", reply.key.encode(), encode(reply), (), partition)

@@ -10,7 +10,7 @@ from libs.bus import InMemoryBus, header
 from schemas.prompts import PromptCancelled, PromptSubmitted
 from services.gateway.routes import SAYS
 from tests.unit.gateway.conftest import caller
-from tests.unit.gateway.parts import KEY, MODEL, OTHER_KEY, Gateway, Pipeline, serving_gateway, until
+from tests.unit.gateway.parts import KEY, MODEL, OTHER_KEY, Gateway, Pipeline, outcome_record, serving_gateway, until
 
 
 def asked(content: object, **fields: object) -> dict[str, object]:
@@ -121,36 +121,6 @@ async def test_a_key_names_the_tenant(gateway: Gateway, pipeline: Pipeline) -> N
     assert pipeline.prompts[0].tenant == "acme"
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "told"),
-    [
-        ("invalid_request", 400, "invalid_request"),
-        ("too_long", 400, "context_length_exceeded"),
-        ("unsafe_prompt", 400, "content_filter"),
-        ("unknown_template", 400, "unknown_template"),
-        ("unknown_model", 404, "model_not_found"),
-        ("idempotency_conflict", 409, "idempotency_conflict"),
-        ("no_source", 422, "no_source"),
-        ("cancelled", 499, "cancelled"),
-        ("internal_error", 500, "internal_error"),
-        ("invalid_output", 500, "invalid_output"),
-        ("engine_unavailable", 503, "engine_unavailable"),
-        ("deadline_exceeded", 504, "deadline_exceeded"),
-    ],
-)
-@pytest.mark.parametrize("stream", [False, True])
-async def test_a_reason_has_its_status_and_code(
-    code: str, status: int, told: str, stream: bool, client: httpx.AsyncClient
-) -> None:
-    response = await post(client, asked(f"refuse {code}", stream=stream))
-    assert response.status_code == status
-    assert response.json()["error"]["code"] == told
-    assert response.json()["error"]["message"] == f"because {code}"
-    assert response.json()["error"]["type"] == ("server_error" if status >= 500 else "invalid_request_error")
-    assert response.headers["x-should-retry"] == ("true" if code == "engine_unavailable" else "false")
-    assert ("retry-after" in response.headers) == (code == "engine_unavailable")
-
-
 async def test_an_answer_that_safety_turned_down_ends_with_content_filter(client: httpx.AsyncClient) -> None:
     response = await post(client, asked("refuse unsafe_answer"))
     assert response.status_code == 200
@@ -199,7 +169,7 @@ async def test_a_second_caller_with_the_same_key_joins_the_prompt_under_way(
     body = asked("silence", stream=True, tailrace={"prompt_id": "joined"})
     tasks = [asyncio.create_task(post(client, body)) for _ in range(2)]
     await until(lambda: pipeline.prompts and _streams(gateway) == 2)
-    await in_memory.append(_reply("joined", "both"))
+    await in_memory.append(outcome_record("joined", "both"))
     answers = [(await task).text for task in tasks]
     assert all('"content":"both"' in answer for answer in answers)
     assert len(in_memory.records("prompt-submitted")) == 1
@@ -207,15 +177,6 @@ async def test_a_second_caller_with_the_same_key_joins_the_prompt_under_way(
 
 def _streams(gateway: Gateway) -> float:
     return sum(value for _, value in gateway.metric("tailrace.http.streams"))
-
-
-def _reply(prompt_id: str, text: str) -> Any:
-    from libs.bus import Outgoing, encode  # noqa: PLC0415
-    from schemas.responses import Reply  # noqa: PLC0415
-    from tests.unit.gateway.parts import outcome_of  # noqa: PLC0415
-
-    reply = Reply(kind="outcome", prompt_id=prompt_id, tenant="default", outcome=outcome_of(prompt_id, text=text))
-    return Outgoing("reply", reply.key.encode(), encode(reply), (), 0)
 
 
 async def test_a_caller_who_goes_away_cancels_the_prompt(
@@ -244,7 +205,7 @@ async def test_a_caller_with_an_idempotency_key_may_come_back_for_the_outcome(
 
 
 async def test_a_prompt_without_outcome_ends_at_its_deadline(in_memory: InMemoryBus, tmp_path: Any) -> None:
-    settings = {"request_timeout": 0.2, "outcome_grace": 0.1}
+    settings: dict[str, Any] = {"request_timeout": 0.2, "outcome_grace": 0.1}
     async with serving_gateway(in_memory, tmp_path, **settings) as gateway, caller(gateway) as client:
         response = await post(client, asked("nobody is there"))
         assert response.status_code == 504

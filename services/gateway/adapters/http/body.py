@@ -18,7 +18,7 @@ from services.gateway.adapters.http.requests import NOT_OFFERED
 
 M = TypeVar("M", bound=BaseModel)
 _TAGS = re.compile(r"(constrained-|function-|tuple\[|list\[|dict\[|literal\[)|(str|int|float|bool)$")
-_CONTENT_TAGS = frozenset({"text", "parts"})
+_KINDS = frozenset({"text", "parts"})
 _DISCARD = 16
 """How many times the limit is read and thrown away, so that a caller who is still sending gets to read the answer."""
 
@@ -84,7 +84,7 @@ def param_of(location: tuple[int | str, ...]) -> str:
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif not (_TAGS.match(part) or (part in _CONTENT_TAGS and path.endswith("content"))):
+        elif not (_TAGS.match(part) or (part in _KINDS and path.endswith(("content", "stop")))):
             path += f".{part[:64]}" if path else part[:64]
     return path[:200]
 

@@ -59,6 +59,17 @@ def complete(app: FastAPI) -> None:
         schemas = document.setdefault("components", {}).setdefault("schemas", {})
         for name, schema in definitions.get("$defs", {}).items():
             schemas.setdefault(name, schema)
+        _drop_foreign_errors(document)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _drop_foreign_errors(document: dict[str, Any]) -> None:
+    """FastAPI names its own 422 wherever there is a parameter; ours are 400, in our shape."""
+    for name in ("HTTPValidationError", "ValidationError"):
+        document["components"]["schemas"].pop(name, None)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]

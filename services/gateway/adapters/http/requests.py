@@ -13,7 +13,6 @@ from schemas.documents import MediaType
 from schemas.prompts import CollectionName, Grounding, TemplateName
 
 Nothing = Annotated[list[JsonValue], Field(max_length=0)] | None
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 
 
 class _Request(BaseModel):
@@ -33,6 +32,13 @@ def _kind(value: object) -> str:
 
 Content = Annotated[
     Annotated[str, Tag("text")] | Annotated[tuple[TextPart, ...], Tag("parts"), Field(min_length=1)],
+    Discriminator(_kind),
+]
+
+
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Stops = Annotated[
+    Annotated[Stop, Tag("text")] | Annotated[tuple[Stop, ...], Tag("parts"), Field(max_length=4)],
     Discriminator(_kind),
 ]
 
@@ -88,7 +94,7 @@ class ChatRequest(_Request):
     temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(default=None, gt=0, le=1, allow_inf_nan=False)
     seed: int | None = Field(default=None, ge=-(2**63), le=2**63 - 1)
-    stop: Stop | Annotated[tuple[Stop, ...], Field(max_length=4)] | None = None
+    stop: Stops | None = None
     response_format: ResponseFormat | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
