@@ -184,6 +184,13 @@ def test_a_schema_that_cannot_be_used_is_reported_and_never_fetched(schema: dict
         check("text", schema)
 
 
+def test_a_schema_elsewhere_is_never_read(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "schema.json"
+    elsewhere.write_text("{}")
+    with pytest.raises(InvalidOutput, match="JSON Schema cannot be used"):
+        check("text", {"$ref": elsewhere.as_uri()})
+
+
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda s: st.lists(s) | st.dictionaries(st.text(), s)
