@@ -8,12 +8,15 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
 import ray
 from ray import serve
 from ray._private import ray_constants
+from ray._private import services as ray_services
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
@@ -84,7 +87,7 @@ class RayEngine:
                 self._ready = False
 
     def _start(self) -> Any:
-        _connect(self._settings.ray_address)
+        _connect(self._settings.ray_address, self._settings.start_seconds)
         serve.start(proxy_location="Disabled", logging_config={"enable_access_log": False, "log_level": "ERROR"})
         deployment: Any = serve.deployment(
             Replica,
@@ -107,7 +110,7 @@ class RayEngine:
         ray.shutdown()
 
 
-def _connect(address: str | None) -> None:
+def _connect(address: str | None, start_seconds: float) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -118,15 +121,42 @@ def _connect(address: str | None) -> None:
     # and listens on all of them. The variable is for Ray's own processes, the constant for this one.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray_constants.ENABLE_RAY_CLUSTER = False
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=_OBJECT_STORE_BYTES,
-        # Ray keeps an idle worker per CPU; replicas ask for none, so one is enough.
-        num_cpus=1,
-        _node_ip_address="127.0.0.1",
-        **quiet,
-    )
+    with _patience(start_seconds):
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            # Ray keeps an idle worker per CPU; replicas ask for none, so one is enough.
+            num_cpus=1,
+            _node_ip_address="127.0.0.1",
+            _system_config={
+                "agent_register_timeout_ms": int(start_seconds * 1000),
+                "worker_register_timeout_seconds": int(start_seconds),
+            },
+            **quiet,
+        )
+
+
+@contextlib.contextmanager
+def _patience(seconds: float) -> Iterator[None]:
+    """Ray gives its own processes 30 s to come up, which a busy laptop that starts a whole stack may exceed."""
+    original = ray_services.get_node
+
+    def get_node(*arguments: Any) -> Any:
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                return original(*arguments)
+            except RuntimeError:
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.2)
+
+    ray_services.get_node = get_node
+    try:
+        yield
+    finally:
+        ray_services.get_node = original
 
 
 def _resources(settings: InferenceSettings) -> dict[str, float]:

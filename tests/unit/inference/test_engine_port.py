@@ -3,10 +3,10 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import pytest
-from openai_server import chat_app, endpoint
 
 from libs.bus import Rejected
 from libs.language_models.generation import Delta, Finished, GenerationRequest
@@ -15,6 +15,7 @@ from services.inference.adapters.echo import EchoEngine
 from services.inference.adapters.openai_compatible import OpenAIEngine
 from services.inference.ports import Engine
 from services.inference.settings import InferenceSettings
+from tests.unit.inference.openai_server import chat_app, endpoint
 
 CONTEXT = 512
 
@@ -31,29 +32,38 @@ async def answer(engine: Engine, request: GenerationRequest) -> tuple[str, Finis
     return text, events[-1]
 
 
-@pytest.fixture(scope="module")
-async def ray_engine() -> AsyncIterator[Engine]:
-    from services.inference.adapters.ray_serve import RayEngine  # noqa: PLC0415 - only here, it is heavy
-
-    settings = InferenceSettings(context_tokens=CONTEXT, slots=4, reserved_slots=1)
-    async with RayEngine(settings) as engine:
+@asynccontextmanager
+async def over_http() -> AsyncIterator[Engine]:
+    async with (
+        EchoEngine(context_tokens=CONTEXT) as echo,
+        endpoint(chat_app(echo)) as url,
+        OpenAIEngine(InferenceSettings(endpoints=(url,), model="echo")) as engine,
+    ):
         yield engine
 
 
-@pytest.fixture(params=["echo", "openai", pytest.param("ray", marks=[pytest.mark.model, pytest.mark.timeout(300)])])
+def on_ray() -> AbstractAsyncContextManager[Engine]:
+    from services.inference.adapters.ray_serve import RayEngine  # noqa: PLC0415 - only here, it is heavy
+
+    return RayEngine(InferenceSettings(context_tokens=CONTEXT, slots=4, reserved_slots=1))
+
+
+RAY = pytest.param(
+    on_ray, id="ray", marks=[pytest.mark.model, pytest.mark.timeout(300), pytest.mark.filterwarnings("ignore")]
+)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(lambda: EchoEngine(context_tokens=CONTEXT), id="echo"),
+        pytest.param(over_http, id="openai"),
+        RAY,
+    ],
+    scope="module",
+)
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
-    if request.param == "ray":
-        yield request.getfixturevalue("ray_engine")
-        return
-    async with EchoEngine(context_tokens=CONTEXT) as echo:
-        if request.param == "echo":
-            yield echo
-            return
-        async with (
-            endpoint(chat_app(echo)) as url,
-            OpenAIEngine(InferenceSettings(endpoints=(url,), model="echo")) as engine,
-        ):
-            yield engine
+    async with request.param() as engine:
+        yield engine
 
 
 async def test_text_comes_and_then_the_end_with_its_counts(engine: Engine) -> None:

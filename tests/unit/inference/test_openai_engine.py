@@ -1,7 +1,6 @@
 import asyncio
 
 import pytest
-from openai_server import chat_app, endpoint, failing_app
 
 from libs.bus import Rejected, Retryable
 from libs.health import free_socket
@@ -11,6 +10,7 @@ from services.inference.adapters.echo import EchoEngine
 from services.inference.adapters.openai_compatible import OpenAIEngine
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings
+from tests.unit.inference.openai_server import chat_app, endpoint, failing_app
 
 HELLO = GenerationRequest([Message(role="user", content="one two three four")], max_tokens=9, stop=("x",), seed=4)
 
@@ -67,7 +67,10 @@ async def test_an_endpoint_that_failed_rests_and_is_tried_again_later() -> None:
         endpoint(sound) as second,
         OpenAIEngine(settings(first, second), now=lambda: time[0]) as engine,
     ):
-        order = lambda: [url for url, until in engine._rests_until.items() if until > time[0]]  # noqa: E731
+
+        def order() -> list[str]:
+            return [url for url, until in engine._rests_until.items() if until > time[0]]
+
         await text_of(engine)
         assert order() == [first]
         time[0] = 6.0
