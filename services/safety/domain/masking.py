@@ -35,6 +35,7 @@ class Masker:
         self._last: Counter[EntityType] = Counter()
         self.found: set[EntityType] = set()
         """Every kind seen, whatever the policy says of it."""
+        self._read: dict[str, Sequence[Finding]] = {}
         self._known: dict[str, EntityType] = {}
         self._by_heart: re.Pattern[str] | None = None
 
@@ -79,7 +80,9 @@ class Masker:
         return {name: value for (kind, value), name in self._given.items() if self._rules.restorable(kind)}
 
     def _unwanted(self, text: str) -> list[Finding]:
-        findings = self._find(text)
+        if (findings := self._read.get(text)) is None:
+            # Learning and masking search the same texts; searching is what costs.
+            findings = self._read[text] = self._find(text)
         if self._by_heart is not None:
             findings = without_overlaps([*findings, *self._known_in(text)])
         self.found.update(finding.entity_type for finding in findings)
