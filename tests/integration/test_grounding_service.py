@@ -144,7 +144,7 @@ def answered(prompt: PromptAccepted, text: str) -> ResponseReady:
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.broker)])
-async def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> World:
     bus: Bus = request.getfixturevalue("in_memory" if request.param == "memory" else "kafka")
     return World(bus, tmp_path)
 
