@@ -110,9 +110,12 @@ class KafkaBus:
         end: int | None = None,
     ) -> AsyncGenerator[Record, None]:
         tp = KafkaPartition(self._names.outside(topic), partition)
+        begin, stop = await _bounds(await self._metadata(), tp, start, since_ms, end)
+        if begin >= stop:
+            # Nothing to read is the common case at a start; it is not worth a connection of its own.
+            return
         consumer = await self._reader([tp])
         try:
-            begin, stop = await _bounds(consumer, tp, start, since_ms, end)
             consumer.seek(tp, begin)
             while begin < stop:
                 batch = (await consumer.getmany(tp, timeout_ms=1000, max_records=1000)).get(tp, ())
@@ -241,7 +244,8 @@ class _KafkaProducer:
                 await self._producer.stop()
         except TimeoutError:
             # The broker is away, and an idempotent producer would wait for it for ever.
-            await self._producer._sender.close()  # noqa: SLF001
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._producer._sender.close()  # noqa: SLF001
             await self._producer.client.close()
 
 

@@ -388,26 +388,27 @@ class Stage:
     ) -> None:
         try:
             outgoing = [self._publisher.prepare(work, output, emitted, envelope) for output in as_list(outputs)]
-            await self._write(work, outgoing, sent)
+            written = await self._write(work, outgoing, sent)
         except (LookupError, TypeError, ValueError, AttributeError) as error:
             # An output that cannot be written: too large, no event, for no topic or partition. Ours to mend.
             await self._give_up(work, self._attempts.bug(work, error))
             return
-        self._attempts.note(work, "handled")
+        self._attempts.note(work, "handled" if written else "abandoned")
         work.partition.gauge.note(failed=False)
 
     async def _write(
         self, work: Work, outgoing: Sequence[Outgoing], sent: Sequence["asyncio.Future[object]"] = ()
-    ) -> None:
-        """Hands outputs to the log; the record is finished once the log has them all."""
+    ) -> bool:
+        """Hands outputs to the log; the record is finished once the log has them all. False: it is ours no more."""
         futures = list(sent)
         for output in outgoing:
             await work.partition.settled.wait()
             if work.partition.lost:
                 self._close(work)
-                return
+                return False
             futures.append(await self._publisher.send(output, work))
         self._when_acknowledged(work, futures)
+        return True
 
     async def _give_up(self, work: Work, failure: Failure) -> None:
         """Dead letter, outcome, and on: the record is finished."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from datetime import timedelta
 
 from libs.bus import (
     header,
@@ -10,6 +11,7 @@ from schemas.prompts import PromptRefused, PromptRepeated
 from tests.support.bus_bench import (
     Bench,
     Gates,
+    Log,
     answer,
     answered,
     eventually,
@@ -46,6 +48,28 @@ class Rebalancing:
         for key in ("a0", "a1", "b0", "b1"):
             order = [n for n in done if n[0] == key[0] and n[-1] == key[1]]
             assert order == [f"{key[0]}{n}-{key[1]}" for n in (1, 2)]
+
+    async def test_nothing_more_is_written_for_a_partition_that_was_lost(self, bench: Bench) -> None:
+        started_here, cancelled = Log(), Log()
+
+        async def stubborn(event: PromptRefused) -> PromptRepeated:
+            started_here.add(event.prompt_id)
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancelled.add(event.prompt_id)
+            return answer(event)
+
+        for partition in (0, 1):
+            await bench.put(question(f"p{partition}"), partition=partition)
+        async with bench.running(on(stubborn), grace=timedelta(0)):
+            await started_here.holds(2)
+            async with bench.running(on(answer)):
+                await cancelled.holds(1)
+                await bench.notes.until("handled", 1)
+            lost = cancelled.items[0]
+            assert await bench.answers() == [lost]
+        assert sorted(await bench.answers()) == ["p0", "p1"]
 
     async def test_nothing_is_lost_or_disordered_while_instances_come_and_go(self, bench: Bench) -> None:
         names = [f"{i:04}" for i in range(1200)]
