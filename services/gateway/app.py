@@ -16,7 +16,6 @@ from services.gateway.adapters.http_server import http_server
 from services.gateway.adapters.key_file import KeyFile
 from services.gateway.domain import Desk
 from services.gateway.routes import HEARS, SAYS
-from services.gateway.routes import HEARS, SAYS
 from services.gateway.settings import GatewaySettings
 
 
