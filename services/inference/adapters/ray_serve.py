@@ -10,23 +10,27 @@ import logging
 import os
 import time
 from collections.abc import Iterator
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import ray
 from ray import serve
+from ray._private import parameter as ray_parameter
 from ray._private import ray_constants
 from ray._private import services as ray_services
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from libs.bus import Rejected, Retryable
+from libs.health import free_socket
 from libs.language_models.generation import GenerationRequest
 from services.inference.adapters.ray_replica import Refused, Replica
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings
 
 _APPLICATION = "tailrace"
+_QUIET = {"enable_access_log": False, "log_level": "ERROR"}
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Ray's minimum is 75 MiB; nothing of ours goes through it but text."""
 
@@ -88,7 +92,7 @@ class RayEngine:
 
     def _start(self) -> Any:
         _connect(self._settings.ray_address, self._settings.start_seconds)
-        serve.start(proxy_location="Disabled", logging_config={"enable_access_log": False, "log_level": "ERROR"})
+        serve.start(proxy_location="Disabled", logging_config=_QUIET)
         deployment: Any = serve.deployment(
             Replica,
             num_replicas=self._settings.replicas,
@@ -97,6 +101,7 @@ class RayEngine:
             health_check_period_s=2,
             graceful_shutdown_timeout_s=2,
             ray_actor_options=_resources(self._settings),
+            logging_config=_QUIET,
         )
         application = deployment.bind(self._settings.model, _engine_options(self._settings))
         return serve.run(application, name=_APPLICATION, route_prefix=None)
@@ -139,24 +144,38 @@ def _connect(address: str | None, start_seconds: float) -> None:
 
 @contextlib.contextmanager
 def _patience(seconds: float) -> Iterator[None]:
-    """Ray gives its own processes 30 s to come up, which a busy laptop that starts a whole stack may exceed."""
-    original = ray_services.get_node
+    """Lets a machine that is busy starting a whole stack take its time.
 
-    def get_node(*arguments: Any) -> Any:
+    Ray waits 30 s for its node, and crashes it when its helper processes have not chosen their ports after 15 s. No
+    setting changes either, so the first wait is prolonged here, and the ports are given.
+    """
+    services: Any = ray_services
+    parameters: Any = ray_parameter
+    get_node, params = services.get_node, parameters.RayParams
+
+    def get_node_in_time(*arguments: Any) -> Any:
         until = time.monotonic() + seconds
         while True:
             try:
-                return original(*arguments)
+                return get_node(*arguments)
             except RuntimeError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.2)
 
-    ray_services.get_node = get_node
+    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    services.get_node = get_node_in_time
+    parameters.RayParams = partial(params, **dict(zip(names, _free_ports(len(names)), strict=True)))
     try:
         yield
     finally:
-        ray_services.get_node = original
+        services.get_node, parameters.RayParams = get_node, params
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(free_socket("127.0.0.1", 0)) for _ in range(count)]
+        return [int(listener.getsockname()[1]) for listener in listeners]
 
 
 def _resources(settings: InferenceSettings) -> dict[str, float]:

@@ -1,0 +1,52 @@
+"""Ray on this machine belongs to the service: it ends with it, however it ends, and is reachable from here only."""
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import sys
+
+import psutil
+import pytest
+
+STARTED = """
+import asyncio
+from services.inference.adapters.ray_serve import RayEngine
+from services.inference.settings import InferenceSettings
+
+async def main():
+    async with RayEngine(InferenceSettings(context_tokens=64, slots=2, reserved_slots=0)):
+        print("started", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+def addresses(processes: list[psutil.Process]) -> set[str]:
+    """Where these processes listen."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            listening = [c for c in process.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+            found |= {str(c.laddr.ip) for c in listening}
+    return found
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+async def test_ray_listens_on_loopback_only_and_dies_with_a_service_killed_without_warning() -> None:
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STARTED, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    assert service.stdout is not None
+    assert await service.stdout.readline() == b"started\n"
+    children = psutil.Process(service.pid).children(recursive=True)
+    assert any("raylet" in child.name() for child in children)
+    listening = addresses(children)
+    service.send_signal(signal.SIGKILL)
+    await service.wait()
+    _, alive = await asyncio.to_thread(psutil.wait_procs, children, 60)
+    assert alive == []
+    assert listening
+    assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in listening)
