@@ -109,7 +109,8 @@ def _status(home: Home, state: State | None, lags: dict[str, int | None]) -> Sta
         for name in dict.fromkeys(i.service for i in state.instances)
     }
     broker = _service(state.brokers, None) if state.brokers else None
-    own = _rss(state.supervisor.pid) if supervised else 0
+    # Its children are the services, counted one by one.
+    own = _rss(state.supervisor.pid, alone=True) if supervised else 0
     return StackStatus(
         state=_word(state, supervised=supervised, leftovers=leftovers),
         supervisor_pid=state.supervisor.pid if supervised else None,
@@ -164,11 +165,11 @@ def _alive(instance: Instance) -> bool:
     return instance.process is not None and instance.process.alive
 
 
-def _rss(pid: int) -> int:
-    """Resident memory of a process and of all it started, in bytes."""
+def _rss(pid: int, *, alone: bool = False) -> int:
+    """Resident memory of a process and, unless it is counted `alone`, of all it started, in bytes."""
     try:
         process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+        family = [process] if alone else [process, *process.children(recursive=True)]
     except psutil.Error:
         return 0
     return sum(_own_rss(member) for member in family)
