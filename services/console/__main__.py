@@ -13,6 +13,8 @@ from services.console.adapters.terminal import err
 from services.console.app import create_app
 from services.console.domain.errors import ConsoleError
 
+INTERRUPTED = 130
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code. What goes wrong is one line on stderr."""
@@ -20,12 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     try:
         done = get_command(create_app())(arguments, prog_name="tailrace", standalone_mode=False)
-    except (ConsoleError, TyperException, KeyboardInterrupt, Abort, OSError, ValueError) as error:
-        message, code = _told(error)
-        if message:
-            err().print(f"tailrace: {message}", markup=False, soft_wrap=True)
-        return code
-    return done if isinstance(done, int) else 0
+    except (ConsoleError, TyperException, Abort, OSError, ValueError) as error:
+        return _fail(*_told(error))
+    # Typer makes an exit code of Ctrl-C.
+    return _fail("interrupted", done) if done == INTERRUPTED else int(done or 0)
+
+
+def _fail(message: str, code: int) -> int:
+    if message:
+        err().print(f"tailrace: {message}", markup=False, soft_wrap=True)
+    return code
 
 
 def _told(error: BaseException) -> tuple[str, int]:
@@ -35,8 +41,8 @@ def _told(error: BaseException) -> tuple[str, int]:
             return str(error), error.exit_code
         case TyperException():
             return error.format_message(), error.exit_code
-        case KeyboardInterrupt() | Abort():
-            return "interrupted", 130
+        case Abort():
+            return "interrupted", INTERRUPTED
         case ValidationError():
             return f"the environment holds a wrong setting: {explain(error)}", 2
         case BrokenPipeError():

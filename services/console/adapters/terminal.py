@@ -21,9 +21,12 @@ def _console(*, stderr: bool) -> Console:
     return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=_WIDE)
 
 
-def out() -> Console:
-    """For reports."""
-    return _console(stderr=False)
+def out(*, at_most: int | None = None) -> Console:
+    """For reports. `at_most` so many columns, for what is read and not searched."""
+    console = _console(stderr=False)
+    if at_most is not None:
+        console.width = min(console.width, at_most)
+    return console
 
 
 def err() -> Console:

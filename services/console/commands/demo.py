@@ -1,6 +1,7 @@
 """`tailrace demo`: the guided tour."""
 
 import sys
+import time
 from typing import Annotated
 
 import typer
@@ -25,17 +26,18 @@ def demo(
     """
     if engine not in ENGINES:
         raise ConsoleError(f"no engine {engine!r}; known: {', '.join(ENGINES)}", exit_code=2)
-    report = guided_tour(engine=engine, keep=keep, say=_say, on_text=_stream)
+    began = time.perf_counter()
+
+    def say(text: str) -> None:
+        err().print(f"[dim]{time.perf_counter() - began:6.1f} s  {escape(text)}[/]")
+
+    report = guided_tour(engine=engine, keep=keep, say=say, on_text=_stream)
     if as_json:
         print_json(report)
         return
     for page in pages(report):
-        out().print(page)
+        out(at_most=120).print(page)
     out().print("The stack is still up: tailrace status, tailrace down." if keep else "Nothing is left running.")
-
-
-def _say(text: str) -> None:
-    err().print(f"[dim]{escape(text)}[/]")
 
 
 def _stream(text: str) -> None:

@@ -20,8 +20,8 @@ def pages(report: Report) -> Iterator[RenderableType]:
     indexed = report.indexed
     yield _panel(
         "Knowledge base",
-        f"{indexed.documents} documents of this project, {indexed.passages} passages, indexed in {indexed.seconds} s"
-        + (f"; {indexed.refused} refused" if indexed.refused else ""),
+        f"{indexed.documents} documents of this project, {indexed.passages} passages, indexed in {indexed.seconds} s",
+        *(Text(f"refused {name}: {reason}", style="yellow") for name, reason in indexed.refused.items()),
     )
     for asked in report.questions:
         yield _panel(f"{asked.via}: {asked.question}", *_answer(asked))
@@ -29,7 +29,7 @@ def pages(report: Report) -> Iterator[RenderableType]:
     yield _panel("An injection attempt", _line("sent", report.injection.question), *_answer(report.injection))
     yield _panel("A malformed message", *_malformed(report.malformed))
     yield _panel("A batch, and people beside it", *_flood(report.flood))
-    yield _panel("Time per stage, in ms", _stages(report.answered))
+    yield _panel("Time per stage, in ms", _stages((*report.questions, report.private.asked)))
     yield _panel(f"The way of one prompt: {report.way.prompt_id}", _way(report))
     yield _panel("Memory", _memory(report.memory))
     yield Text(f"Started in {report.start_seconds} s, the whole tour took {report.seconds} s.")
@@ -48,7 +48,8 @@ def _answer(asked: Asked) -> Iterator[RenderableType]:
         yield Text(asked.text)
     if asked.reason:
         yield Text.assemble((asked.status, "yellow"), f" because {asked.reason}")
-    yield from map(Text, source_lines(asked.sources))
+    if asked.sources:
+        yield Padding(Text("\n".join(source_lines(asked.sources)), style="cyan"), (1, 0, 0, 0))
     first = f"first text after {asked.first_text_ms:.0f} ms, " if asked.first_text_ms is not None else ""
     yield Padding(Text(f"{first}{asked.status} after {asked.answer_ms:.0f} ms", style="dim"), (1, 0, 0, 0))
 

@@ -32,7 +32,8 @@ class Indexed(_Page):
     """The knowledge base."""
 
     documents: int
-    refused: int
+    refused: dict[str, str]
+    """Document ids, with the reasons."""
     passages: int
     seconds: float
 
@@ -90,8 +91,3 @@ class Report(_Page):
     """One question's way over the topics."""
     memory: Memory
     seconds: float
-
-    @property
-    def answered(self) -> list[Asked]:
-        """Every answer of the real-time lane that has timings."""
-        return [a for a in (*self.questions, self.private.asked, self.flood.before, *self.flood.beside) if a.timings_ms]

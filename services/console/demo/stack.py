@@ -44,10 +44,11 @@ def guided_tour(*, engine: str, keep: bool, say: Say, on_text: Callable[[str], N
     except (StackError, ConsoleError, TimeoutError) as error:
         raise ConsoleError(_told(error, home)) from error
     finally:
-        if not keep:
-            say("stopping everything")
-            down(home)
-        shutil.rmtree(folder, ignore_errors=True)
+        with _undisturbed():
+            if not keep:
+                say("stopping everything")
+                down(home)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _started(engine: str, home: Path, say: Say) -> StackStatus:
@@ -71,6 +72,17 @@ def _ends_as_ctrl_c_does() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """A second Ctrl-C must not leave half of it running."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _tour(
@@ -103,6 +115,7 @@ async def _tour(
             malformed = await tour.malformed(bus, plain)
         say(f"running a batch of {script.BATCH_LINES} lines while questions go on")
         flood = await tour.flood(bus, gateway, folder)
+        questions = [await tour.with_all_stages(bus, asked) for asked in questions]
         way = await trace(bus, questions[0].prompt_id, "default", None, 0)
         if way is None:
             raise ConsoleError("the first question left no trace on the topics")

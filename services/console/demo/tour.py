@@ -43,7 +43,7 @@ async def index_documentation(bus: KafkaBus, root: Path) -> Indexed:
     results = submission.results.values()
     return Indexed(
         documents=sum(r.status != "refused" for r in results),
-        refused=sum(r.status == "refused" for r in results),
+        refused={r.document_id: r.message or "" for r in results if r.status == "refused"},
         passages=sum(r.chunks for r in results),
         seconds=round(time.perf_counter() - began, 1),
     )
@@ -150,3 +150,12 @@ async def flood(bus: KafkaBus, gateway: Gateway, folder: Path) -> Flood:
         seconds = round(time.perf_counter() - began, 1)
         counts: dict[str, Any] = dict(results.counts)
     return Flood(lines=batch.total, counts=counts, seconds=seconds, before=before, beside=tuple(beside))
+
+
+async def with_all_stages(bus: KafkaBus, asked: Asked) -> Asked:
+    """The same with the times the outcome itself carries: the gateway's copy was made before its last stage ended."""
+    async for record in recent(bus, "response-ready", None):
+        outcome = json.loads(record.value or b"{}")
+        if outcome.get("prompt_id") == asked.prompt_id:
+            return asked.model_copy(update={"timings_ms": outcome["timings_ms"]})
+    return asked
