@@ -8,7 +8,7 @@ that waits for a full one delays its neighbours. Knows bytes and offsets, not ev
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
@@ -141,7 +141,7 @@ class KafkaBus:
 
     async def close(self) -> None:
         for consumer in [*self._readers, *([self._probe] if self._probe else [])]:
-            await consumer.stop()
+            await _stopped(consumer)
         self._readers.clear()
         self._probe = None
 
@@ -169,7 +169,7 @@ class KafkaBus:
     async def _close_reader(self, consumer: AIOKafkaConsumer) -> None:
         if consumer in self._readers:
             self._readers.discard(consumer)
-            await consumer.stop()
+            await _stopped(consumer)
 
 
 async def _started(consumer: AIOKafkaConsumer) -> None:
@@ -177,8 +177,24 @@ async def _started(consumer: AIOKafkaConsumer) -> None:
         await consumer.start()
     except BaseException:
         # aiokafka leaves its sockets open when start fails.
-        await consumer.stop()
+        await _stopped(consumer)
         raise
+
+
+async def _stopped(consumer: AIOKafkaConsumer) -> None:
+    if not await _ended(consumer.stop()):
+        # The broker is away, or the group is in the middle of a rebalance.
+        await _ended(consumer._client.close())  # noqa: SLF001
+
+
+async def _ended(closing: Coroutine[Any, Any, None]) -> bool:
+    """Gives a client time to close; whether it did. While the broker is away, cancellations of its own escape it."""
+    task = asyncio.create_task(closing)
+    await asyncio.wait([task], timeout=_CLOSING_SECONDS)
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CLOSING_SECONDS)
+    return task.done() and not task.cancelled() and task.exception() is None
 
 
 async def _bounds(
@@ -239,14 +255,10 @@ class _KafkaProducer:
         await self._producer.flush()
 
     async def stop(self) -> None:
-        try:
-            async with asyncio.timeout(_CLOSING_SECONDS):
-                await self._producer.stop()
-        except TimeoutError:
+        if not await _ended(self._producer.stop()):
             # The broker is away, and an idempotent producer would wait for it for ever.
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._producer._sender.close()  # noqa: SLF001
-            await self._producer.client.close()
+            await _ended(self._producer._sender.close())  # noqa: SLF001
+            await _ended(self._producer.client.close())
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
@@ -292,16 +304,8 @@ class _KafkaGroupConsumer:
         await _started(self._consumer)
 
     async def stop(self) -> None:
-        if self._consumer is None:
-            return
-        try:
-            async with asyncio.timeout(_CLOSING_SECONDS):
-                await self._consumer.stop()
-        except TimeoutError:
-            # The broker is away, or the group is in the middle of a rebalance.
-            if self._consumer._fetcher is not None:  # noqa: SLF001
-                await self._consumer._fetcher.close()  # noqa: SLF001
-            await self._consumer._client.close()  # noqa: SLF001
+        if self._consumer is not None:
+            await _stopped(self._consumer)
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         assert self._consumer is not None, "start the consumer first"

@@ -53,6 +53,7 @@ class Notes(SilentObserver):
 
     results: Counter[Result] = field(default_factory=Counter)
     errors: list[BaseException | None] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def finished(self, topic: str, route: str, result: Result, seconds: float) -> None:
@@ -61,6 +62,9 @@ class Notes(SilentObserver):
 
     def gave_up(self, record: Record, code: str, message: str, error: BaseException | None) -> None:
         self.errors.append(error)
+
+    def event(self, name: str, **details: object) -> None:
+        self.events.append(name)
 
     async def until(self, result: Result, count: int) -> None:
         """Returns when so many records have come to this end."""

@@ -14,6 +14,7 @@ from tests.support.bus_bench import (
     Gates,
     Log,
     answer,
+    eventually,
     on,
     question,
     started,
@@ -30,6 +31,7 @@ class Stopping:
         async with started(stage) as task:
             await gates.started.until("a1", "b1")
             stage.stop()
+            await eventually(lambda: "stopping" in bench.notes.events)
             gates.open_all()
             async with asyncio.timeout(PATIENCE):
                 await task
