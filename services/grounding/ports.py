@@ -1,22 +1,12 @@
 """What grounding needs from outside: an index of passages, and a way to count the language model's tokens."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
-from schemas.base import Message
 from schemas.documents import DocumentIndexed
 from services.grounding.domain.indexing import Head
 from services.grounding.domain.retrieval import Hit, Search
-
-
-class TokenCounter(Protocol):
-    """The language model's tokenizer and chat template."""
-
-    def count(self, text: str) -> int:
-        """Tokens of a text."""
-
-    def count_messages(self, messages: Sequence[Message]) -> int:
-        """Tokens of a whole prompt, chat template included."""
+from services.grounding.domain.tokens import TokenCounter as TokenCounter
 
 
 class ChunkIndex(Protocol):

@@ -12,7 +12,7 @@ from schemas.prompts import PromptAccepted, SourceText
 from services.grounding.domain.history import Turn, as_messages
 from services.grounding.domain.retrieval import Hit
 from services.grounding.domain.templates import Inputs, Templates
-from services.grounding.ports import TokenCounter
+from services.grounding.domain.tokens import TokenCounter
 
 
 @dataclass(frozen=True, slots=True)
