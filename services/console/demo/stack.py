@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
 
 from infra.local import Progress, StackError, StackStatus, choose, default_home, down, status, up
 from libs.bus.kafka import KafkaBus
@@ -33,18 +32,17 @@ _LOG_LINES = 15
 def guided_tour(*, engine: str, keep: bool, say: Say, on_text: Callable[[str], None]) -> Report:
     """Starts, tours, stops. Raises ConsoleError with the end of the log of what failed."""
     began = time.perf_counter()
-    folder = Path(tempfile.mkdtemp(prefix="tailrace-"))
-    home = default_home() if keep else folder / "home"
-    try:
-        with _ends_as_ctrl_c_does():
+    with _one_interruption():
+        folder = Path(tempfile.mkdtemp(prefix="tailrace-"))
+        home = default_home() if keep else folder / "home"
+        try:
             say("starting the broker and the services")
             stack = _started(engine, home, say)
             started = round(time.perf_counter() - began, 1)
             return asyncio.run(_tour(stack, engine, folder, say, on_text, started, began))
-    except (StackError, ConsoleError, TimeoutError) as error:
-        raise ConsoleError(_told(error, home)) from error
-    finally:
-        with _undisturbed():
+        except (StackError, ConsoleError, TimeoutError) as error:
+            raise ConsoleError(_told(error, home)) from error
+        finally:
             if not keep:
                 say("stopping everything")
                 down(home)
@@ -61,23 +59,17 @@ def _started(engine: str, home: Path, say: Say) -> StackStatus:
 
 
 @contextmanager
-def _ends_as_ctrl_c_does() -> Iterator[None]:
-    """A terminated tour cleans up too."""
+def _one_interruption() -> Iterator[None]:
+    """The first Ctrl-C, or SIGTERM, ends the tour; a second one must not end the cleaning up."""
+    told = False
 
-    def interrupt(_: int, __: FrameType | None) -> NoReturn:
-        raise KeyboardInterrupt
+    def interrupt(_: int, __: FrameType | None) -> None:
+        nonlocal told
+        if not told:
+            told = True
+            raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """A second Ctrl-C must not leave half of it running."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
