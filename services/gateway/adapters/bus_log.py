@@ -111,11 +111,12 @@ class BusLog:
         topic = topic_of(Reply).name
         if self._position is None:
             self._position = (await self._bus.end_offsets(topic))[self._partition]
-        async for records in self._bus.follow(topic, {self._partition: self._position}):
-            self._reading = True
-            for record in records:
-                self._hand_over(record)
-                self._position = record.offset + 1
+        async with contextlib.aclosing(self._bus.follow(topic, {self._partition: self._position})) as batches:
+            async for records in batches:
+                self._reading = True
+                for record in records:
+                    self._hand_over(record)
+                    self._position = record.offset + 1
 
     def _hand_over(self, record: Record) -> None:
         try:
