@@ -6,7 +6,9 @@ from typing import Protocol
 from schemas.documents import DocumentIndexed
 from services.grounding.domain.indexing import Head
 from services.grounding.domain.retrieval import Hit, Search
-from services.grounding.domain.tokens import TokenCounter as TokenCounter
+from services.grounding.domain.tokens import TokenCounter
+
+__all__ = ["ChunkIndex", "Positions", "TokenCounter"]
 
 
 class ChunkIndex(Protocol):
