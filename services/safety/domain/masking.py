@@ -44,10 +44,10 @@ class Masker:
 
         `password: x1y2z3` in one message makes `x1y2z3` a password in the next.
         """
-        for text in texts:
-            for finding in self._unwanted(text):
-                if finding.entity_type in GUESSES and len(self._known) < _MOST_KNOWN:
-                    self._known[text[finding.start : finding.end]] = finding.entity_type
+        found = {text[f.start : f.end]: f.entity_type for text in texts for f in self._unwanted(text)}
+        # Those that only a neighbouring word gave away come first: elsewhere nothing else would find them.
+        likely_missed = sorted(found.items(), key=lambda item: item[1] not in GUESSES)
+        self._known = dict(likely_missed[:_MOST_KNOWN])
         longest_first = sorted(map(re.escape, self._known), key=len, reverse=True)
         self._by_heart = re.compile(rf"(?<!\w)(?:{'|'.join(longest_first)})(?!\w)") if longest_first else None
 

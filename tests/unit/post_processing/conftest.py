@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from libs.bus import Context, Envelope, Output, StoredRecord
 from libs.sealing import Sealer, write_key_file
@@ -14,6 +15,9 @@ from schemas.completions import CompletionChunkCleared, CompletionCleared
 from schemas.prompts import PromptFailed, PromptRefused
 from services.post_processing.adapters.key_ring import KeyRing
 from services.post_processing.memory import FinishedPrompts
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ADDRESS = {"prompt_id": "p-1", "tenant": "acme", "conversation_id": "c-1", "submitted_at": NOON}

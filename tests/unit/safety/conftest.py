@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from libs.sealing import Opener, Sealer, generate_key_pair
 from schemas.base import Message
@@ -18,6 +19,9 @@ from services.safety.adapters.toxicity import PhraseToxicityDetector
 from services.safety.handlers import clear_prompt
 from services.safety.ports import Detectors
 from services.safety.settings import SHIPPED_POLICIES
+
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 PUBLIC, PRIVATE = generate_key_pair()
