@@ -67,7 +67,7 @@ class Outgoing:
 
 def headers_size(headers: Sequence[Header]) -> int:
     """Bytes the headers take on the wire, generously."""
-    return sum(len(name) + len(value or b"") + 10 for name, value in headers)
+    return sum([len(name) + len(value or b"") + 10 for name, value in headers])
 
 
 def written_at(record: Record) -> datetime:
