@@ -8,10 +8,11 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+
+from aiokafka.errors import KafkaError
 
 from infra.local import Progress, StackError, StackStatus, choose, default_home, down, status, up
 from libs.bus.kafka import KafkaBus
@@ -32,21 +33,23 @@ _LOG_LINES = 15
 def guided_tour(*, engine: str, keep: bool, say: Say, on_text: Callable[[str], None]) -> Report:
     """Starts, tours, stops. Raises ConsoleError with the end of the log of what failed."""
     began = time.perf_counter()
-    with _one_interruption():
-        folder = Path(tempfile.mkdtemp(prefix="tailrace-"))
-        home = default_home() if keep else folder / "home"
-        try:
-            say("starting the broker and the services")
-            stack = _started(engine, home, say)
-            started = round(time.perf_counter() - began, 1)
-            return asyncio.run(_tour(stack, engine, folder, say, on_text, started, began))
-        except (StackError, ConsoleError, TimeoutError) as error:
-            raise ConsoleError(_told(error, home)) from error
-        finally:
-            if not keep:
-                say("stopping everything")
-                down(home)
-            shutil.rmtree(folder, ignore_errors=True)
+    interruption = _Interruption()
+    folder = Path(tempfile.mkdtemp(prefix="tailrace-"))
+    home = default_home() if keep else folder / "home"
+    try:
+        say("starting the broker and the services")
+        stack = _started(engine, home, say)
+        started = round(time.perf_counter() - began, 1)
+        return asyncio.run(_tour(stack, engine, folder, say, on_text, started, began))
+    except (StackError, ConsoleError, TimeoutError, KafkaError) as error:
+        raise ConsoleError(_told(error, home)) from error
+    finally:
+        interruption.disarm()
+        if not keep:
+            say("stopping everything")
+            down(home)
+        shutil.rmtree(folder, ignore_errors=True)
+        interruption.restore()
 
 
 def _started(engine: str, home: Path, say: Say) -> StackStatus:
@@ -58,22 +61,25 @@ def _started(engine: str, home: Path, say: Say) -> StackStatus:
     return status(home)
 
 
-@contextmanager
-def _one_interruption() -> Iterator[None]:
-    """The first Ctrl-C, or SIGTERM, ends the tour; a second one must not end the cleaning up."""
-    told = False
+class _Interruption:
+    """The first Ctrl-C, or SIGTERM, ends the tour; nothing ends the cleaning up."""
 
-    def interrupt(_: int, __: FrameType | None) -> None:
-        nonlocal told
-        if not told:
-            told = True
+    def __init__(self) -> None:
+        self._armed = True
+        self._before = {n: signal.signal(n, self._interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
+
+    def _interrupt(self, _: int, __: FrameType | None) -> None:
+        if self._armed:
+            self._armed = False
             raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    def disarm(self) -> None:
+        """From here on signals wait in vain."""
+        self._armed = False
+
+    def restore(self) -> None:
+        """Signals mean what they meant before."""
+        for number, handler in self._before.items():
             signal.signal(number, handler)
 
 
