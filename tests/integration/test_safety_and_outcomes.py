@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaError
 from opentelemetry.metrics import NoOpMeter
 
 from libs.bus import Outgoing, Record, encode
@@ -20,7 +21,7 @@ from libs.telemetry import Metrics, Traces
 from schemas.base import Event, Lane
 from schemas.completions import CompletionCleared
 from schemas.prompts import PromptFailed, PromptGrounded, PromptRepeated
-from schemas.topics import topic_of
+from schemas.topics import CATALOGUE, topic_of
 from services.post_processing.app import create_app as create_post_processing
 from services.post_processing.settings import PostProcessingSettings
 from services.safety.adapters._policy_files import BadPolicyError
@@ -40,6 +41,23 @@ def keys(tmp_path: Path) -> tuple[str, Path]:
     """The public key, and the key file."""
     path = tmp_path / "seal.json"
     return write_key_file(path), path
+
+
+@pytest.fixture
+async def bus(kafka: KafkaBus) -> KafkaBus:
+    """The bus once the broker serves every fresh topic: on a busy machine that takes a moment after their creation."""
+    async with asyncio.timeout(60):
+        for topic in CATALOGUE:
+            while not await served(kafka, topic.name):  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(0.05)
+    return kafka
+
+
+async def served(kafka: KafkaBus, topic: str) -> bool:
+    try:
+        return bool(await kafka.end_offsets(topic))
+    except (LookupError, KafkaError):
+        return False
 
 
 @asynccontextmanager
@@ -92,69 +110,67 @@ def completion(text: str, **fields: Any) -> CompletionCleared:
 
 @pytest.mark.parametrize("lane", list(Lane))
 async def test_what_leaves_the_gate_is_masked_and_keeps_key_and_partition(
-    kafka: KafkaBus, keys: tuple[str, Path], lane: Lane
+    bus: KafkaBus, keys: tuple[str, Path], lane: Lane
 ) -> None:
-    async with running(create_safety(SafetySettings(seal_public_key=keys[0])), kafka):
-        await publish(kafka, grounded("I am ada@example.org"), lane)
-        record = await first(kafka, "prompt-cleared" if lane is Lane.REAL_TIME else "prompt-cleared-batch")
+    async with running(create_safety(SafetySettings(seal_public_key=keys[0])), bus):
+        await publish(bus, grounded("I am ada@example.org"), lane)
+        record = await first(bus, "prompt-cleared" if lane is Lane.REAL_TIME else "prompt-cleared-batch")
     assert (record.key, record.partition) == (b"c-1", PARTITION)
     assert b"ada@example.org" not in (record.value or b"")
     assert json.loads(record.value or b"")["messages"][0]["content"] == "I am <EMAIL_ADDRESS_1>"
 
 
 async def test_while_the_policy_is_gone_a_prompt_waits_and_then_passes(
-    kafka: KafkaBus, keys: tuple[str, Path], tmp_path: Path
+    bus: KafkaBus, keys: tuple[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "policies"
     folder.mkdir()
     default = folder / "default.yaml"
     default.write_text((SHIPPED_POLICIES / "default.yaml").read_text())
     settings = SafetySettings(seal_public_key=keys[0], policy_dir=folder, policy_check_seconds=0.01)
-    async with running(create_safety(settings), kafka):
-        await publish(kafka, grounded("First", prompt_id="p-0"))
-        await first(kafka, "prompt-cleared")
+    async with running(create_safety(settings), bus):
+        await publish(bus, grounded("First", prompt_id="p-0"))
+        await first(bus, "prompt-cleared")
         default.rename(folder / ".away")
-        await publish(kafka, grounded("Second"))
-        await publish(kafka, grounded("Third", prompt_id="p-3", conversation_id="c-3"))
-        await first(kafka, "prompt-grounded", lambda body: body["prompt_id"] == "p-3")
-        assert [body["prompt_id"] for body in await everything(kafka, "prompt-cleared")] == ["p-0"]
+        await publish(bus, grounded("Second"))
+        await publish(bus, grounded("Third", prompt_id="p-3", conversation_id="c-3"))
+        await first(bus, "prompt-grounded", lambda body: body["prompt_id"] == "p-3")
+        assert [body["prompt_id"] for body in await everything(bus, "prompt-cleared")] == ["p-0"]
         (folder / ".away").rename(default)
-        await first(kafka, "prompt-cleared", lambda body: body["prompt_id"] == "p-1")
-        await first(kafka, "prompt-cleared", lambda body: body["prompt_id"] == "p-3")
+        await first(bus, "prompt-cleared", lambda body: body["prompt_id"] == "p-1")
+        await first(bus, "prompt-cleared", lambda body: body["prompt_id"] == "p-3")
 
 
 async def test_safety_does_not_start_with_a_bad_policy_or_without_a_key(
-    kafka: KafkaBus, keys: tuple[str, Path], tmp_path: Path
+    bus: KafkaBus, keys: tuple[str, Path], tmp_path: Path
 ) -> None:
     folder = tmp_path / "policies"
     folder.mkdir()
     (folder / "default.yaml").write_text("name: x\nchunks: {enable: false}\n")
     with pytest.raises(BadPolicyError, match="did you mean enabled"):
-        async with running(create_safety(SafetySettings(seal_public_key=keys[0], policy_dir=folder)), kafka):
+        async with running(create_safety(SafetySettings(seal_public_key=keys[0], policy_dir=folder)), bus):
             pass
     with pytest.raises(UnusableKeyError, match="TAILRACE_SAFETY_SEAL_PUBLIC_KEY"):
-        async with running(create_safety(SafetySettings(seal_public_key="")), kafka):
+        async with running(create_safety(SafetySettings(seal_public_key="")), bus):
             pass
 
 
-async def test_one_outcome_stands_across_a_restart_and_a_second_decision(
-    kafka: KafkaBus, keys: tuple[str, Path]
-) -> None:
+async def test_one_outcome_stands_across_a_restart_and_a_second_decision(bus: KafkaBus, keys: tuple[str, Path]) -> None:
     settings = PostProcessingSettings(seal_key_file=keys[1])
-    async with running(create_post_processing(settings), kafka):
-        await publish(kafka, completion("It is blue.", reply_to=3))
-        reply = await first(kafka, "reply")
-        await first(kafka, "response-ready")
+    async with running(create_post_processing(settings), bus):
+        await publish(bus, completion("It is blue.", reply_to=3))
+        reply = await first(bus, "reply")
+        await first(bus, "response-ready")
     assert reply.partition == 3
-    async with running(create_post_processing(settings), kafka):
+    async with running(create_post_processing(settings), bus):
         reason = {"code": "internal_error", "message": "too late", "stage": "inference"}
-        await publish(kafka, PromptFailed.model_validate(ADDRESS | {"reason": reason, "reply_to": 3}))
-        await publish(kafka, PromptRepeated.model_validate(ADDRESS | {"reply_to": 5}))
-        await publish(kafka, completion("Another.", prompt_id="p-2"))
-        copy = await first(kafka, "reply", lambda body: body["kind"] == "outcome")
-        await first(kafka, "response-ready", lambda body: body["prompt_id"] == "p-2")
-        copies = await wait_for_replies(kafka, 2)
-    outcomes = await everything(kafka, "response-ready")
+        await publish(bus, PromptFailed.model_validate(ADDRESS | {"reason": reason, "reply_to": 3}))
+        await publish(bus, PromptRepeated.model_validate(ADDRESS | {"reply_to": 5}))
+        await publish(bus, completion("Another.", prompt_id="p-2"))
+        copy = await first(bus, "reply", lambda body: body["kind"] == "outcome")
+        await first(bus, "response-ready", lambda body: body["prompt_id"] == "p-2")
+        copies = await wait_for_replies(bus, 2)
+    outcomes = await everything(bus, "response-ready")
     assert [(o["prompt_id"], o["text"]) for o in outcomes] == [("p-1", "It is blue."), ("p-2", "Another.")]
     assert copy.key == b"p-1"
     assert [outcome["response_id"] for outcome in copies] == [outcomes[0]["response_id"]] * 2
@@ -171,12 +187,12 @@ async def wait_for_replies(bus: KafkaBus, count: int) -> list[dict[str, Any]]:
     raise AssertionError("a topic has no end")
 
 
-async def test_what_the_gate_masks_comes_back_in_the_outcome(kafka: KafkaBus, keys: tuple[str, Path]) -> None:
-    async with running(create_safety(SafetySettings(seal_public_key=keys[0])), kafka):
-        await publish(kafka, grounded("I am ada@example.org"))
-        cleared = json.loads((await first(kafka, "prompt-cleared")).value or b"")
+async def test_what_the_gate_masks_comes_back_in_the_outcome(bus: KafkaBus, keys: tuple[str, Path]) -> None:
+    async with running(create_safety(SafetySettings(seal_public_key=keys[0])), bus):
+        await publish(bus, grounded("I am ada@example.org"))
+        cleared = json.loads((await first(bus, "prompt-cleared")).value or b"")
     seal = {name: cleared[name] for name in ("sealed", "seal_key_id", "masked")}
-    async with running(create_post_processing(PostProcessingSettings(seal_key_file=keys[1])), kafka):
-        await publish(kafka, completion("Hello <EMAIL_ADDRESS_1>!", **seal))
-        outcome = json.loads((await first(kafka, "response-ready")).value or b"")
+    async with running(create_post_processing(PostProcessingSettings(seal_key_file=keys[1])), bus):
+        await publish(bus, completion("Hello <EMAIL_ADDRESS_1>!", **seal))
+        outcome = json.loads((await first(bus, "response-ready")).value or b"")
     assert (outcome["text"], outcome["masked"]) == ("Hello ada@example.org!", {"EMAIL_ADDRESS": 1})
