@@ -134,6 +134,7 @@ def _connect(address: str | None, start_seconds: float) -> None:
             # Ray keeps an idle worker per CPU; replicas ask for none, so one is enough.
             num_cpus=1,
             _node_ip_address="127.0.0.1",
+            _metrics_export_port=_free_ports(1)[0],
             _system_config={
                 "agent_register_timeout_ms": int(start_seconds * 1000),
                 "worker_register_timeout_seconds": int(start_seconds),
@@ -147,7 +148,7 @@ def _patience(seconds: float) -> Iterator[None]:
     """Lets a machine that is busy starting a whole stack take its time.
 
     Ray waits 30 s for its node, and crashes it when its helper processes have not chosen their ports after 15 s. No
-    setting changes either, so the first wait is prolonged here, and the ports are given.
+    setting changes either, so the first wait is prolonged here, and the ports are given (one of them has an argument).
     """
     services: Any = ray_services
     parameters: Any = ray_parameter
