@@ -152,7 +152,7 @@ def _patience(seconds: float) -> Iterator[None]:
     """
     services: Any = ray_services
     parameters: Any = ray_parameter
-    get_node, params = services.get_node, parameters.RayParams
+    get_node, start_ray_process, params = services.get_node, services.start_ray_process, parameters.RayParams
 
     def get_node_in_time(*arguments: Any) -> Any:
         until = time.monotonic() + seconds
@@ -164,13 +164,20 @@ def _patience(seconds: float) -> Iterator[None]:
                     raise
                 time.sleep(0.2)
 
+    def start_with_ports(command: list[str], process_type: str, *arguments: Any, **named: Any) -> Any:
+        if process_type == ray_constants.PROCESS_TYPE_RAYLET:
+            # Ray tells its agent which port to listen on, but not the raylet, which then waits to hear of it.
+            command = [*command, f"--dashboard_agent_listen_port={ports['dashboard_agent_listen_port']}"]
+        return start_ray_process(command, process_type, *arguments, **named)
+
     names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-    services.get_node = get_node_in_time
-    parameters.RayParams = partial(params, **dict(zip(names, _free_ports(len(names)), strict=True)))
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    services.get_node, services.start_ray_process = get_node_in_time, start_with_ports
+    parameters.RayParams = partial(params, **ports)
     try:
         yield
     finally:
-        services.get_node, parameters.RayParams = get_node, params
+        services.get_node, services.start_ray_process, parameters.RayParams = get_node, start_ray_process, params
 
 
 def _free_ports(count: int) -> list[int]:
