@@ -96,6 +96,14 @@ def test_a_secret_is_masked_and_never_comes_back(clear: ClearPrompt, make_prompt
     assert list(unseal(cleared).values()) == ["ada@example.org"]
 
 
+def test_a_value_that_one_message_gives_away_is_masked_in_the_sources_too(
+    clear: ClearPrompt, make_prompt: MakePrompt
+) -> None:
+    cleared = clear(make_prompt("My password: x1y2z3q4", ("He typed x1y2z3q4 there.",)))
+    assert isinstance(cleared, PromptCleared)
+    assert "x1y2z3q4" not in cleared.model_dump_json()
+
+
 def test_an_injection_by_the_user_is_refused_without_being_quoted(clear: ClearPrompt, make_prompt: MakePrompt) -> None:
     refused = clear(make_prompt(INJECTION))
     assert isinstance(refused, PromptRefused)

@@ -79,6 +79,8 @@ HOSTILE = [
     ),
 ]
 SMALL = 8_192
+HINTS = " :// 1 1.1.1 ::1 @ (at) eyJ AKIA -----BEGIN password= ignore you are show me your i kill &#105; %20 "
+"""Switches on every pattern that is only tried where a hint of it stands."""
 
 
 def cost(check: Callable[[str], object], text: str) -> float:
@@ -94,7 +96,7 @@ def cost(check: Callable[[str], object], text: str) -> float:
 @pytest.mark.parametrize("unit", HOSTILE)
 @pytest.mark.parametrize("name", CHECKS)
 def test_eight_times_the_text_costs_about_eight_times_as_much(name: str, unit: str) -> None:
-    small, large = (unit * (size // len(unit)) for size in (SMALL, 8 * SMALL))
+    small, large = (unit * (size // len(unit)) + HINTS for size in (SMALL, 8 * SMALL))
     assert cost(CHECKS[name], large) < 24 * cost(CHECKS[name], small) + 0.05
 
 
