@@ -57,6 +57,15 @@ up: install ## Start the local stack and keep it running (stop it with `make dow
 down: ## Stop the local stack
 	@if [ -x $(BIN)/tailrace ]; then $(BIN)/tailrace down; else echo "nothing is installed here, so nothing runs"; fi
 
+.PHONY: schemas
+schemas: install ## Write the JSON Schemas and the AsyncAPI document anew from the code
+	$(BIN)/python -m schemas.publish
+	$(BIN)/python -m infra.asyncapi
+
+.PHONY: check-images
+check-images: install ## Replay each image's build steps: its extra must be complete
+	$(BIN)/python -m infra.docker.check_extras
+
 .PHONY: constraints
 constraints: $(STAMP) ## Renew constraints.txt from pyproject.toml
 	$(UV) pip compile --quiet --no-emit-index-url --no-header --no-annotate --upgrade --python-version 3.11 \

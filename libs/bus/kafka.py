@@ -1,8 +1,9 @@
 """The log on a real Kafka cluster, through aiokafka.
 
 Choices, with their reasons: acks=all and idempotence, because the defaults lose writes; 256 KB batches, because one
-request per broker is in flight and throughput is batch size by round trip; 20 ms fetch waits, because a partition
-that waits for a full one delays its neighbours. Knows bytes and offsets, not events.
+request per broker is in flight and throughput is batch size by round trip; fetch waits of 100 ms, because a partition
+that waits for a full one delays its neighbours, while shorter ones keep an idle broker busy. Knows bytes and offsets,
+not events.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from libs.settings import BusSettings
 from schemas.topics import MAX_MESSAGE_BYTES
 
 _ROOM_FOR_HEADERS = 64 * 1024
-_FETCH_WAIT_MS = 20
+_FETCH_WAIT_MS = 100
 _CLOSING_SECONDS = 5.0
 
 
