@@ -127,6 +127,8 @@ class PromptGrounded(PromptBody):
     upstream_messages: tuple[Message, ...]
     """What the upstream itself wrote: provenance for safety."""
     sources: tuple[SourceText, ...] = ()
+    sources_required: bool = False
+    """The upstream wants no answer without a source: so it is, too, where safety withholds the last one."""
     template: str
 
 

@@ -111,6 +111,7 @@ def _grounded(event: PromptAccepted, rendered: Rendered, template: str) -> Promp
         prompt_tokens=rendered.tokens,
         upstream_messages=event.messages,
         sources=rendered.sources,
+        sources_required=event.grounding.mode == "required",
         template=template,
     )
 

@@ -59,7 +59,10 @@ def clear_prompt(
     if refused := sorted({concern.flag for concern in found if concern.action == "refuse"}):
         return _refused_prompt(event, f"the prompt was found unsafe ({', '.join(refused)})", policy)
     try:
-        cleared, refused_kinds = masked_prompt(withheld(event, found), found, policy, detectors, sealer)
+        kept = withheld(event, found)
+        if event.sources_required and not kept.sources:
+            return _no_source_left(event, policy)
+        cleared, refused_kinds = masked_prompt(kept, found, policy, detectors, sealer)
     except CannotWithhold as error:
         return _refused_prompt(event, f"a source was found unsafe, and {error}", policy)
     except Unmaskable as error:
@@ -129,6 +132,11 @@ def _cleared_completion(
 def _refused_prompt(event: PromptGrounded, what: str, policy: Policy) -> PromptRefused:
     message = f"{what}; rephrase it, or have the operator adjust the policy {policy.label}"
     return PromptRefused(**event.carried(), reason=Reason(code="unsafe_prompt", message=message, stage=STAGE))
+
+
+def _no_source_left(event: PromptGrounded, policy: Policy) -> PromptRefused:
+    message = f"every source was withheld as unsafe; mend the documents, or have the operator adjust {policy.label}"
+    return PromptRefused(**event.carried(), reason=Reason(code="no_source", message=message, stage=STAGE))
 
 
 def _refused_answer(event: CompletionGenerated, what: str, policy: Policy) -> PromptRefused:

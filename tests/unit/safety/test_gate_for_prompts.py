@@ -235,3 +235,13 @@ def test_the_same_prompt_is_masked_the_same_way_twice(clear: ClearPrompt, make_p
     assert isinstance(first, PromptCleared)
     assert isinstance(second, PromptCleared)
     assert first.model_copy(update={"sealed": None}) == second.model_copy(update={"sealed": None})
+
+
+def test_a_prompt_that_requires_sources_is_refused_when_the_last_one_is_withheld(
+    clear: ClearPrompt, make_prompt: MakePrompt
+) -> None:
+    refused = clear(make_prompt("Where is the printer?", (INJECTION,), sources_required=True))
+    assert isinstance(refused, PromptRefused)
+    assert refused.reason.code == "no_source"
+    one_left = clear(make_prompt("Where is the printer?", (INJECTION, HARMLESS), sources_required=True))
+    assert isinstance(one_left, PromptCleared)
