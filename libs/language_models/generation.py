@@ -20,6 +20,9 @@ class GenerationRequest:
     top_p: float = 1.0
     seed: int | None = None
     """None: the engine draws one and names it in the result."""
+    repetition_penalty: float = 1.0
+    """Above 1, tokens already written become less likely (Keskar et al. 2019, arXiv:1909.05858), so that a small model
+    does not go round in circles. The prompt's own tokens are left alone: answers quote their sources."""
     stop: tuple[str, ...] = ()
     """The text ends before the first of these; they are never part of it."""
     json_schema: Mapping[str, Any] | None = None

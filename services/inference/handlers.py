@@ -26,6 +26,7 @@ class Defaults:
 
     max_tokens: int
     temperature: float
+    repetition_penalty: float
     json_attempts: int
 
 
@@ -96,6 +97,7 @@ def _request(event: PromptCleared, defaults: Defaults, model: str, context: Cont
         temperature=temperature,
         top_p=1.0 if parameters.top_p is None else parameters.top_p,
         seed=_seed(event) if parameters.seed is None else parameters.seed,
+        repetition_penalty=defaults.repetition_penalty,
         stop=parameters.stop or (),
         json_schema=schema,
         lane=context.lane,

@@ -20,7 +20,7 @@ def routes(
 ) -> tuple[Route, ...]:
     """The table of topics."""
     underway = Underway()
-    defaults = Defaults(settings.max_tokens, settings.temperature, settings.json_attempts)
+    defaults = Defaults(settings.max_tokens, settings.temperature, settings.repetition_penalty, settings.json_attempts)
     return (
         Route(
             PromptCleared,

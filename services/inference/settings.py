@@ -18,10 +18,12 @@ class InferenceSettings(BaseSettings):
     """The embedded default, a folder or a hub id; with `openai`, the endpoint's own name of the model."""
     more_models: tuple[str, ...] = ()
     """With `openai`: further models of the endpoint that prompts may name."""
-    max_tokens: int = Field(default=512, ge=1)
+    max_tokens: int = Field(default=256, ge=1)
     """New tokens where a prompt names no limit."""
     temperature: float = Field(default=0.0, ge=0, le=2)
     """Where a prompt names none. 0 is greedy: the same prompt, the same answer."""
+    repetition_penalty: float = Field(default=1.15, ge=1, le=2)
+    """Keeps small models from going round in circles; 1 turns it off. Not sent to OpenAI-compatible endpoints."""
     cache_entries: int = Field(default=2_000, ge=0)
     """Answers kept by the exact cache; 0 turns it off."""
     cache_for: timedelta = timedelta(hours=1)

@@ -145,7 +145,7 @@ class Engine:
         return Sequence(
             prompt=prompt,
             max_tokens=min(request.max_tokens or self._settings.max_tokens, room),
-            sampler=Sampler(request.temperature, request.top_p, seed),
+            sampler=Sampler(request.temperature, request.top_p, seed, request.repetition_penalty),
             stops=request.stop,
             lane=request.lane,
             listener=listener,

@@ -1,5 +1,6 @@
 """One row of logits to one token. A row's random numbers come from its own generator, so its mates do not matter."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,6 +16,7 @@ class Sampler:
     temperature: float
     top_p: float
     seed: int
+    repetition_penalty: float = 1.0
     _generator: torch.Generator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -22,8 +24,18 @@ class Sampler:
         self._generator = torch.Generator("cpu")
         self._generator.manual_seed(self.seed)
 
-    def choose(self, logits: torch.Tensor) -> int:
-        """A token id from logits of shape [vocabulary]. Raises ValueError if they hold no usable number."""
+    @property
+    def is_plain(self) -> bool:
+        """Whether the arg max of the logits is what it would choose."""
+        return self.temperature == 0 and self.repetition_penalty == 1
+
+    def choose(self, logits: torch.Tensor, written: Sequence[int] = ()) -> int:
+        """A token id from logits of shape [vocabulary]. Raises ValueError if they hold no usable number.
+
+        `written` are the tokens that the repetition penalty makes less likely.
+        """
+        if self.repetition_penalty != 1 and written:
+            logits = penalised(logits, written, self.repetition_penalty)
         if self.temperature == 0:
             return int(logits.argmax())
         probabilities = torch.softmax(logits.float().cpu() / self.temperature, dim=-1)
@@ -47,3 +59,12 @@ class Sampler:
         mark = torch.rand((), generator=self._generator, dtype=torch.float64) * heights[-1]
         index = min(int(torch.searchsorted(heights, mark, right=True)), len(heights) - 1)
         return index if ids is None else int(ids[index])
+
+
+def penalised(logits: torch.Tensor, written: Sequence[int], penalty: float) -> torch.Tensor:
+    """Logits of shape [vocabulary] with those of `written` divided by the penalty (multiplied where negative)."""
+    ids = torch.tensor(sorted(set(written)), device=logits.device)
+    scores = logits[ids]
+    changed = logits.clone()
+    changed[ids] = torch.where(scores < 0, scores * penalty, scores / penalty)
+    return changed

@@ -72,7 +72,10 @@ class Sequence:
 
     def _choose(self, logits: torch.Tensor, greedy: int | None) -> int:
         if self.grammar is None:
-            return greedy if greedy is not None and self.sampler.temperature == 0 else self.sampler.choose(logits)
+            if greedy is not None and self.sampler.is_plain:
+                return greedy
+            return self.sampler.choose(logits, self.written)
+        # The same brackets and quotes come again and again in JSON: no penalty there.
         token = self.sampler.choose(self.grammar.allow(logits))
         self.grammar.advance(token)
         return token

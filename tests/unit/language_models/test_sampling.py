@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from libs.language_models.engine.sampling import Sampler
+from libs.language_models.engine.sampling import Sampler, penalised
 
 LOGITS = torch.tensor([2.0, 1.0, 0.0, -1.0])
 
@@ -41,3 +41,11 @@ def test_a_nucleus_wider_than_the_shortcut_is_complete() -> None:
 def test_logits_that_are_not_numbers_are_an_error() -> None:
     with pytest.raises(ValueError, match="not numbers"):
         Sampler(1.0, 1.0, 1).choose(torch.tensor([float("nan"), 0.0]))
+
+
+def test_the_repetition_penalty_makes_what_was_written_less_likely_and_nothing_else() -> None:
+    logits = torch.tensor([2.0, 1.9, -1.0, -3.0])
+    assert penalised(logits, [0, 2, 2], 2.0).tolist() == pytest.approx([1.0, 1.9, -2.0, -3.0])
+    greedy = Sampler(0.0, 1.0, 1, repetition_penalty=1.5)
+    assert [greedy.choose(logits), greedy.choose(logits, [0])] == [0, 1]
+    assert not greedy.is_plain
