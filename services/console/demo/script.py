@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 GROUNDED = (
-    "What is Tailrace?",
-    "What happens to a message that cannot be handled?",
-    "How is personal data protected?",
+    "How long are prompt ids remembered?",
+    "Which command shows one prompt's way?",
+    "What does `tailrace down` stop?",
 )
-OVER_KAFKA = "Which topic does an upstream publish a prompt to?"
-PARAMETERS = {"max_completion_tokens": 64, "temperature": 0.0}
+OVER_KAFKA = "What does safety do to a prompt with personal data?"
+PARAMETERS = {"max_completion_tokens": 40, "temperature": 0.0}
+# A model this small answers best from the one best passage.
+TOP_K = 1
 
 PRIVATE_VALUES = ("jane.doe@example.org", "4111 1111 1111 1111")
 PRIVATE = f"Repeat this sentence word for word: Please write to {PRIVATE_VALUES[0]} about the card {PRIVATE_VALUES[1]}."

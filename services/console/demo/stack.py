@@ -145,7 +145,8 @@ def _told(error: Exception, home: Path) -> str:
     """What failed, and the end of the log of each service that is not well, or of all of them."""
     text = str(error) or "an answer did not come in time"
     if isinstance(error, StackError):
-        return text
+        # It ends with advice for a stack that goes on running; this one does not.
+        return text.partition("\nWhat else started still runs")[0]
     instances = [i for service in status(home, with_lag=False).services.values() for i in service.instances]
     unwell = [i for i in instances if i.state != "ready" or i.restarts] or instances
     return "\n".join([text, *(f"\nend of {i.log}:\n{_tail(Path(i.log))}" for i in unwell)])

@@ -51,7 +51,7 @@ async def index_documentation(bus: KafkaBus, root: Path) -> Indexed:
 
 async def over_http(gateway: Gateway, question: str, on_text: OnText = lambda _: None) -> Asked:
     """A question through the OpenAI-compatible gateway, streamed, with the documentation as sources."""
-    options = {"prompt_id": f"demo-{uuid.uuid4().hex[:12]}", "grounding": {"mode": "auto"}}
+    options = {"prompt_id": f"demo-{uuid.uuid4().hex[:12]}", "grounding": {"mode": "auto", "top_k": script.TOP_K}}
     ask = partial(gateway.ask, question, tailrace=options, parameters=script.PARAMETERS, on_text=on_text)
     began = time.perf_counter()
     try:
@@ -82,7 +82,7 @@ async def over_kafka(upstream: Upstream, question: str, grounding: str = "auto")
         "prompt_id": f"demo-{uuid.uuid4().hex[:12]}",
         "messages": [{"role": "user", "content": question}],
         "parameters": script.PARAMETERS,
-        "grounding": {"mode": grounding},
+        "grounding": {"mode": grounding, "top_k": script.TOP_K},
     }
     began = time.perf_counter()
     outcome = await upstream.ask(prompt, within=PATIENCE)
