@@ -8,31 +8,23 @@ import asyncio
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Iterator
-from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
 import ray
 from ray import serve
-from ray._private import parameter as ray_parameter
-from ray._private import ray_constants
-from ray._private import services as ray_services
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 
 from libs.bus import Rejected, Retryable
-from libs.health import free_socket
 from libs.language_models.generation import GenerationRequest
+from services.inference.adapters.ray_local import start_local_ray
 from services.inference.adapters.ray_replica import Refused, Replica
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings
 
 _APPLICATION = "tailrace"
 _QUIET = {"enable_access_log": False, "log_level": "ERROR"}
-_OBJECT_STORE_BYTES = 80 * 1024 * 1024
-"""Ray's minimum is 75 MiB; nothing of ours goes through it but text."""
 
 
 class RayEngine:
@@ -122,68 +114,7 @@ def _connect(address: str | None, start_seconds: float) -> None:
     if address is not None:
         ray.init(address=address, **quiet)
         return
-    # Ray's one way to stay on the loopback interface; otherwise it replaces 127.0.0.1 by the machine's address
-    # and listens on all of them. The variable is for Ray's own processes, the constant for this one.
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    ray_constants.ENABLE_RAY_CLUSTER = False
-    with _patience(start_seconds):
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            # Ray keeps an idle worker per CPU; replicas ask for none, so one is enough.
-            num_cpus=1,
-            _node_ip_address="127.0.0.1",
-            _metrics_export_port=_free_ports(1)[0],
-            _system_config={
-                "agent_register_timeout_ms": int(start_seconds * 1000),
-                "worker_register_timeout_seconds": int(start_seconds),
-            },
-            **quiet,
-        )
-
-
-@contextlib.contextmanager
-def _patience(seconds: float) -> Iterator[None]:
-    """Lets a machine that is busy starting a whole stack take its time.
-
-    Ray waits 30 s for its node, and crashes it when its helper processes have not chosen their ports after 15 s. No
-    setting changes either, so the first wait is prolonged here, and the ports are given (one of them has an argument).
-    """
-    services: Any = ray_services
-    parameters: Any = ray_parameter
-    get_node, start_ray_process, params = services.get_node, services.start_ray_process, parameters.RayParams
-
-    def get_node_in_time(*arguments: Any) -> Any:
-        until = time.monotonic() + seconds
-        while True:
-            try:
-                return get_node(*arguments)
-            except RuntimeError:
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.2)
-
-    def start_with_ports(command: list[str], process_type: str, *arguments: Any, **named: Any) -> Any:
-        if process_type == ray_constants.PROCESS_TYPE_RAYLET:
-            # Ray tells its agent which port to listen on, but not the raylet, which then waits to hear of it.
-            command = [*command, f"--dashboard_agent_listen_port={ports['dashboard_agent_listen_port']}"]
-        return start_ray_process(command, process_type, *arguments, **named)
-
-    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
-    services.get_node, services.start_ray_process = get_node_in_time, start_with_ports
-    parameters.RayParams = partial(params, **ports)
-    try:
-        yield
-    finally:
-        services.get_node, services.start_ray_process, parameters.RayParams = get_node, start_ray_process, params
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        listeners = [stack.enter_context(free_socket("127.0.0.1", 0)) for _ in range(count)]
-        return [int(listener.getsockname()[1]) for listener in listeners]
+    start_local_ray(start_seconds, **quiet)
 
 
 def _resources(settings: InferenceSettings) -> dict[str, float]:
