@@ -31,10 +31,14 @@ MakeKafka = Callable[..., Awaitable[BusSettings]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one file stay in one worker, so that its fixtures are made once; so do those of one stack."""
+    """Tests of one file stay in one worker, so that its fixtures are made once; so do those of one stack.
+
+    Whole stacks come last: they stay up until the session ends, and would slow all that runs beside them.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
+    items.sort(key=lambda item: "e2e" in item.path.parts)
 
 
 @pytest.fixture(scope="session")
