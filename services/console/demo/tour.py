@@ -38,7 +38,7 @@ async def index_documentation(bus: KafkaBus, root: Path) -> Indexed:
     found = find_documents(script.documentation(root), root)
     documents = [(it.document_id, loader(it, "default", "documentation")) for it in found]
     submission = Submission(bus, documents, Silent(), utc_now)
-    async with asyncio.timeout(300):
+    async with asyncio.timeout(600):
         await submission.run()
     results = submission.results.values()
     return Indexed(
