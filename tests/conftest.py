@@ -5,12 +5,15 @@ A test that asks for `kafka` gets settings whose topic prefix is its own, so tes
 
 import json
 import os
+import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import hypothesis
+import psutil
 import pytest
 from filelock import FileLock
 
@@ -30,6 +33,7 @@ hypothesis.settings.load_profile("tailrace")
 MakeKafka = Callable[..., Awaitable[BusSettings]]
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file stay in one worker, so that its fixtures are made once; so do those of one stack.
 
@@ -54,41 +58,44 @@ def shared_broker(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> I
 
 
 class _joined:  # noqa: N801 - reads as a word where it is used
-    """Membership in the one broker that the workers of a parallel run share."""
+    """Membership in the one broker that the workers of a parallel run share; who started it leaves last."""
 
     def __init__(self, root: Path) -> None:
         self._lock = FileLock(root / "kafka.lock")
         self._state = root / "kafka.json"
-        self._folder = root / "kafka"
+        self._folder = root / f"kafka-{os.getpid()}"
+        self._cluster: Cluster | None = None
 
     def __enter__(self) -> str:
         with self._lock:
-            state = json.loads(self._state.read_text()) if self._state.exists() else None
-            if state is None or state["users"] == 0:
-                cluster = Cluster(self._folder).start()
-                state = {"servers": cluster.bootstrap_servers, "users": 0}
-            self._write({**state, "users": state["users"] + 1})
+            state = self._read()
+            if state is None:
+                self._cluster = Cluster(self._folder, die_with_parent=True).start()
+                state = {"servers": self._cluster.bootstrap_servers, "users": []}
+            self._write({**state, "users": [*state["users"], os.getpid()]})
             return str(state["servers"])
 
     def __exit__(self, *_: object) -> None:
+        self._leave()
+        if self._cluster is None:
+            return
+        while any(psutil.pid_exists(pid) for pid in (self._read() or {"users": []})["users"]):
+            time.sleep(0.2)
         with self._lock:
-            state = json.loads(self._state.read_text())
-            self._write({**state, "users": state["users"] - 1})
-            if state["users"] == 1:
-                stop_cluster(self._folder)
+            self._state.unlink()
+        self._cluster.stop()
 
-    def _write(self, state: dict[str, object]) -> None:
+    def _leave(self) -> None:
+        with self._lock:
+            state = self._read()
+            assert state is not None
+            self._write({**state, "users": [pid for pid in state["users"] if pid != os.getpid()]})
+
+    def _read(self) -> dict[str, Any] | None:
+        return json.loads(self._state.read_text()) if self._state.exists() else None
+
+    def _write(self, state: dict[str, Any]) -> None:
         self._state.write_text(json.dumps(state))
-
-
-def stop_cluster(folder: Path) -> None:
-    """Stops the broker whose files lie in the folder, whoever started it."""
-    import psutil  # noqa: PLC0415 - only parallel runs need it
-
-    ours = [p for p in psutil.process_iter(["cmdline"]) if any(str(folder) in part for part in p.info["cmdline"] or ())]
-    for process in ours:
-        process.terminate()
-    psutil.wait_procs(ours, timeout=20)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ def _stack(home: Path, engine: str) -> Iterator[StackStatus]:
 def echo_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StackStatus]:
     """All services, with the engine that says the last message again, slowly enough to be streamed."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("TAILRACE_INFERENCE_ECHO_TOKEN_SECONDS", "0.003")
+        environment.setenv("TAILRACE_INFERENCE_ECHO_TOKEN_SECONDS", "0.01")
         yield from _stack(tmp_path_factory.mktemp("echo-stack"), "echo")
 
 
