@@ -68,6 +68,8 @@ class Delivery:
     bug_attempts: int = 3
     ordered: bool = True
     """False: records of one key may run side by side (they carry their own order)."""
+    goes_first: bool = False
+    """Where records of several routes wait, these are taken first: pieces of a stream belong before its end."""
 
 
 @dataclass(frozen=True)

@@ -217,8 +217,15 @@ class Stage:
 
     def _partition(self, tp: TopicPartition) -> Partition:
         if (partition := self._partitions.get(tp)) is None:
-            partition = self._partitions[tp] = Partition(tp)
+            partition = Partition(tp)
+            ranked = sorted((*self._partitions.values(), partition), key=self._rank)
+            self._partitions = {each.tp: each for each in ranked}
         return partition
+
+    def _rank(self, partition: Partition) -> tuple[bool, bool]:
+        """Its place in the pump's turns: streams before what ends them, real-time before batch."""
+        topic = partition.tp.topic
+        return not self._routes[topic].delivery.goes_first, topic_named(topic).lane is Lane.BATCH
 
     def _abandon(self, partition: Partition) -> None:
         partition.lose()

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from libs.bus import Route
+from libs.bus import Delivery, Route
 from libs.clock import Clock
 from libs.telemetry import Metrics
 from schemas.completions import CompletionChunkCleared, CompletionCleared
@@ -22,5 +22,10 @@ def routes(finished: FinishedPrompts, seals: Seals, clock: Clock, metrics: Metri
         Route(PromptRefused, ending, emits=(ResponseReady, Reply)),
         Route(PromptFailed, ending, emits=(ResponseReady, Reply)),
         Route(PromptRepeated, partial(repeat, finished=finished, clock=clock), emits=(Reply,)),
-        Route(CompletionChunkCleared, partial(pass_on, finished=finished, seals=seals), emits=(Reply,)),
+        Route(
+            CompletionChunkCleared,
+            partial(pass_on, finished=finished, seals=seals),
+            emits=(Reply,),
+            delivery=Delivery(goes_first=True),
+        ),
     )

@@ -39,5 +39,6 @@ def routes(
             CompletionChunk,
             partial(measured(clear_chunk, metrics), **known),
             emits=(CompletionChunkCleared,),
+            delivery=Delivery(goes_first=True),
         ),
     )
