@@ -2,31 +2,25 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError
-from opentelemetry.metrics import NoOpMeter
 
-from libs.bus import Outgoing, Record, encode
 from libs.bus.kafka import KafkaBus
 from libs.sealing import UnusableKeyError, write_key_file
-from libs.service import Runtime, Service
-from libs.settings import ServiceSettings
-from libs.telemetry import Metrics, Traces
-from schemas.base import Event, Lane
+from schemas.base import Lane
 from schemas.completions import CompletionCleared
 from schemas.prompts import PromptFailed, PromptGrounded, PromptRepeated
-from schemas.topics import CATALOGUE, topic_of
+from schemas.topics import CATALOGUE
 from services.post_processing.app import create_app as create_post_processing
 from services.post_processing.settings import PostProcessingSettings
 from services.safety.adapters._policy_files import BadPolicyError
 from services.safety.app import create_app as create_safety
 from services.safety.settings import SHIPPED_POLICIES, SafetySettings
+from tests.support.services import everything, first, publish, running
 
 pytestmark = pytest.mark.broker
 
@@ -58,41 +52,6 @@ async def served(kafka: KafkaBus, topic: str) -> bool:
         return bool(await kafka.end_offsets(topic))
     except (LookupError, KafkaError):
         return False
-
-
-@asynccontextmanager
-async def running(service: Service, bus: KafkaBus) -> AsyncIterator[None]:
-    """The service's life while the block runs."""
-    stop = asyncio.Event()
-    runtime = Runtime(bus, Metrics(NoOpMeter("test")), Traces(None), ServiceSettings(grace_seconds=5))
-    life = asyncio.create_task(service.run_on(runtime, stop))
-    try:
-        yield
-    finally:
-        stop.set()
-        await life
-
-
-async def publish(bus: KafkaBus, event: Event, lane: Lane = Lane.REAL_TIME) -> None:
-    producer = await bus.producer()
-    topic = topic_of(type(event), lane).name
-    await (await producer.send(Outgoing(topic, event.key.encode(), encode(event), (), PARTITION)))
-    await producer.stop()
-
-
-async def first(bus: KafkaBus, topic: str, wanted: Callable[[dict[str, Any]], bool] = lambda _: True) -> Record:
-    """The first record on a topic whose body is wanted."""
-    starts = dict(await bus.start_offsets(topic))
-    async with asyncio.timeout(60):
-        async for records in bus.follow(topic, starts):
-            for record in records:
-                if wanted(json.loads(record.value or b"{}")):
-                    return record
-    raise AssertionError("a topic has no end")
-
-
-async def everything(bus: KafkaBus, topic: str) -> list[dict[str, Any]]:
-    return [json.loads(r.value or b"") for p in await bus.partitions(topic) async for r in bus.read(topic, p)]
 
 
 def grounded(question: str, **fields: Any) -> PromptGrounded:
