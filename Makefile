@@ -46,8 +46,8 @@ check: install ## Lint, format, types, import rules
 	$(BIN)/lint-imports
 
 .PHONY: bench
-bench: install ## Measure what the path costs, side by side with a floor
-	$(BIN)/python -m tests.bench
+bench: install ## Measure what it costs beside its floor and peers (all parts, or PARTS="b c")
+	$(BIN)/python -m tests.bench $(PARTS)
 
 .PHONY: up
 up: install ## Start the local stack and keep it running (stop it with `make down`)

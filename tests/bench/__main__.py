@@ -1,130 +1,76 @@
-"""`python -m tests.bench`: what the path costs, side by side with a floor in one run. Table on stdout, JSON on request.
+"""`python -m tests.bench [PART...]`: what Tailrace costs, each part beside its floor or peers in one run.
 
-So far: the latency of one prompt at a time through the whole path without model and retrieval, next to a bare relay of
-the same number of hops, one process per hop, on the same broker.
+Without names: all parts. Prints tables, writes one JSON file per part into `--out`; `--page` renews the parts' sections
+of docs/performance.md.
 """
 
 import argparse
 import asyncio
-import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import quantiles
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+import uvloop
+from rich.console import Console
 
-HOPS = 6
-"""submitted > accepted > grounded > cleared > generated > cleared > ready."""
+from libs.telemetry import configure_logs
+from tests.bench import machine, report
+from tests.bench.frame import Bench, Part
+from tests.bench.registry import MODULES, parts
 
-
-def percentiles(values: Sequence[float]) -> dict[str, float]:
-    """p50, p95 and p99 in the unit of the values."""
-    cuts = quantiles(values, n=100)
-    return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]}
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "performance.md"
 
 
-async def round_trips(servers: str, source: str, target: str, prompts: int, warm_up: int = 30) -> list[float]:
-    """Milliseconds from publish to outcome of one prompt at a time."""
-    producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all", enable_idempotence=True)
-    consumer = AIOKafkaConsumer(target, bootstrap_servers=servers, auto_offset_reset="latest", fetch_max_wait_ms=20)
-    await producer.start()
-    await consumer.start()
-    await consumer.seek_to_end()
-    try:
-        await asyncio.gather(*[consumer.position(tp) for tp in consumer.assignment()])
-        return [await _one(producer, consumer, source) for _ in range(warm_up + prompts)][warm_up:]
-    finally:
-        await producer.stop()
-        await consumer.stop()
+async def measure(part: Part, scale: float, console: Console) -> report.Report:
+    """Runs one part in a folder of its own."""
+    before, began, at = machine.load(), time.monotonic(), datetime.now(UTC)
+    with tempfile.TemporaryDirectory(prefix="tailrace-bench-") as folder:
+        finding = await part.run(Bench(Path(folder), scale, lambda text: console.print(f"  {text}", style="dim")))
+    spent = time.monotonic() - began
+    loads = (before, machine.load())
+    return report.Report(
+        part.name, part.title, finding, machine.facts(), loads, round(spent, 1), f"{at:%Y-%m-%d %H:%M} UTC", scale
+    )
 
 
-async def _one(producer: AIOKafkaProducer, consumer: AIOKafkaConsumer, source: str) -> float:
-    prompt_id = f"bench-{uuid.uuid4().hex}"
-    body = {
-        "prompt_id": prompt_id,
-        "messages": [{"role": "user", "content": "How far behind may a consumer group fall before anyone is told?"}],
-        "grounding": {"mode": "off"},
-    }
-    started = time.perf_counter()
-    await producer.send(source, json.dumps(body).encode(), key=prompt_id.encode())
-    async for record in consumer:
-        if record.key == prompt_id.encode():
-            return (time.perf_counter() - started) * 1000
-    raise AssertionError("the consumer ended")
+async def run(chosen: Sequence[Part], scale: float, out: Path, page: Path | None) -> bool:
+    """Measures part after part; whether every goal was reached."""
+    console, reached = Console(width=None if sys.stdout.isatty() else 120), True
+    configure_logs("bench", 0, "warning")
+    for part in chosen:
+        console.print(f"[bold]{report.heading(part)}[/]")
+        found = await measure(part, scale, console)
+        console.print(report.table(found), f"[dim]{found.circumstances}[/]", sep="\n")
+        for goal in found.finding.goals:
+            console.print(str(goal), style="green" if goal.reached else "red")
+            reached &= goal.reached
+        console.print(f"written to {report.write_json(found, out)}\n", style="dim")
+        if page is not None:
+            page.write_text(report.put_into(page.read_text(encoding="utf-8"), found), encoding="utf-8")
+    return reached
 
 
-@asynccontextmanager
-async def bare_relay(servers: str) -> AsyncIterator[tuple[str, str]]:
-    """The relay's processes; yields its first and last topic."""
-    topics = [f"relay-{uuid.uuid4().hex[:8]}-{hop}" for hop in range(HOPS + 1)]
-    admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-    await admin.start()
-    await admin.create_topics([NewTopic(name, 4, 1) for name in topics])
-    await admin.close()
-    hops = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.bench.relay", servers, *topics[hop : hop + 2]], stdout=subprocess.PIPE
-        )
-        for hop in range(HOPS)
-    ]
-    try:
-        for process in hops:
-            assert process.stdout is not None
-            await asyncio.to_thread(process.stdout.readline)
-        yield topics[0], topics[-1]
-    finally:
-        for process in hops:
-            process.terminate()
-        for process in hops:
-            process.wait()
-
-
-def tailrace(*arguments: str, home: Path) -> str:
-    """Runs the command against a stack of the benchmark's own."""
-    environment = {**os.environ, "TAILRACE_HOME": str(home), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "services.console", *arguments],
-        env=environment, check=True, capture_output=True, text=True,
-    ).stdout  # fmt: skip
-
-
-async def measure(prompts: int) -> dict[str, dict[str, float]]:
-    """Both sides, one after the other on one broker."""
-    with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        tailrace("up", "--engine", "echo", home=home)
-        try:
-            servers = json.loads(tailrace("status", "--json", home=home))["bootstrap_servers"]
-            path = percentiles(await round_trips(servers, "prompt-submitted", "response-ready", prompts))
-            async with bare_relay(servers) as (first, last):
-                floor = percentiles(await round_trips(servers, first, last, prompts))
-        finally:
-            tailrace("down", home=home)
-    return {"tailrace": path, "bare relay": floor, "ratio": {name: path[name] / floor[name] for name in path}}
-
-
-def main() -> None:
-    """Measures and prints."""
+def main() -> int:
+    """The exit code: 0, or with `--strict` 1 where a goal was not reached."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("--prompts", type=int, default=300)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {' '.join(MODULES)}; none: all")
+    parser.add_argument("--scale", type=float, default=1.0, help="0.1: a tenth of the counts, for a quick look")
+    parser.add_argument("--out", type=Path, default=ROOT / ".tailrace" / "bench", help="folder of the JSON files")
+    parser.add_argument("--page", action="store_true", help="renew the parts' sections of docs/performance.md")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 where a goal is not reached")
     arguments = parser.parse_args()
-    results = asyncio.run(measure(arguments.prompts))
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-        return
-    print(f"publish to outcome, one prompt at a time, {arguments.prompts} prompts, milliseconds")
-    for side, found in results.items():
-        print(f"  {side:<12}" + "".join(f"  {name} {value:8.2f}" for name, value in found.items()))
+    try:
+        chosen = parts(arguments.parts)
+    except KeyError as error:
+        parser.error(str(error.args[0]))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        reached = runner.run(run(chosen, arguments.scale, arguments.out, PAGE if arguments.page else None))
+    return 1 if arguments.strict and not reached else 0
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())
