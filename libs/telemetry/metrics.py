@@ -3,15 +3,18 @@
 Names are a type, so that a typo is an error and a dashboard can rest on them.
 """
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterable
 from typing import Literal
 
-from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.metrics import Counter, Histogram, Meter, UpDownCounter
+from opentelemetry.metrics import CallbackOptions, Counter, Meter, Observation, UpDownCounter
 from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import MetricReader
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import generate_latest
+
+from libs.telemetry._histograms import Attributes, Histograms
+from libs.telemetry._readers import PrometheusReader, PushingReader
 
 MetricName = Literal[
     "tailrace.records",
@@ -37,19 +40,21 @@ MetricName = Literal[
     "gen_ai.server.time_to_first_token",
     "gen_ai.server.time_per_output_token",
 ]
-Attributes = Mapping[str, str | int | bool]
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_TOKENS = (0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1e3, 2.5e3, 5e3, 7.5e3, 1e4)
+"""OpenTelemetry's default bounds."""
+_SCOPE = "tailrace"
 
 
 class Metrics:
     """Instruments by name, made on first use."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, histograms: Histograms | None = None) -> None:
         self._meter = meter
         self._counters: dict[str, Counter] = {}
         self._levels: dict[str, UpDownCounter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._histograms = histograms or Histograms()
 
     def count(self, name: MetricName, value: int = 1, attributes: Attributes | None = None) -> None:
         """Adds to a counter."""
@@ -67,29 +72,34 @@ class Metrics:
 
     def record(self, name: MetricName, value: float, attributes: Attributes | None = None) -> None:
         """Adds to a histogram; durations in seconds."""
-        histogram = self._histograms.get(name)
-        if histogram is None:
-            unit = "{token}" if name == "gen_ai.client.token.usage" else "s"
-            histogram = self._histograms[name] = self._meter.create_histogram(
-                name, unit=unit, explicit_bucket_boundaries_advisory=_SECONDS if unit == "s" else None
-            )
-        histogram.record(value, attributes)
+        if name == "gen_ai.client.token.usage":
+            self._histograms.record(name, "{token}", _TOKENS, value, attributes or {})
+        else:
+            self._histograms.record(name, "s", _SECONDS, value, attributes or {})
 
 
 def configure_metrics(service: str, instance: int, otlp_endpoint: str | None) -> tuple[Metrics, MeterProvider]:
     """The process's instruments and their provider; `provider.shutdown()` writes out what is left."""
-    readers: list[MetricReader] = [PrometheusMetricReader()]
+    histograms = Histograms()
+    readers: list[MetricReader] = [PrometheusReader(histograms, _SCOPE)]
     if otlp_endpoint:
         # Imported here: it costs 20 MB that a process without a collector need not spend.
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415
 
-        readers.append(PeriodicExportingMetricReader(OTLPMetricExporter(f"{otlp_endpoint}/v1/metrics")))
+        readers.append(PushingReader(OTLPMetricExporter(f"{otlp_endpoint}/v1/metrics"), histograms, _SCOPE))
     resource = Resource.create(
         {"service.name": service, "service.namespace": "tailrace", "service.instance.id": str(instance)}
     )
     # Exemplars go nowhere from here, and looking for them costs almost as much as counting.
     provider = MeterProvider(metric_readers=readers, resource=resource, exemplar_filter=AlwaysOffExemplarFilter())
-    return Metrics(provider.get_meter("tailrace")), provider
+    meter = provider.get_meter(_SCOPE)
+    # A reader is told of a collection only where the SDK itself has a value to export: here is one that always is.
+    meter.create_observable_gauge("process.uptime", [_uptime(time.monotonic())], unit="s")
+    return Metrics(meter, histograms), provider
+
+
+def _uptime(since: float) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    return lambda _: [Observation(time.monotonic() - since)]
 
 
 def prometheus_text() -> bytes:
