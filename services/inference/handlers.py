@@ -6,13 +6,14 @@ from typing import Any
 
 from libs.bus import Context, Rejected
 from libs.clock import Clock
+from libs.json_schema import UnusableSchema
 from libs.language_models.generation import Delta, Finished, GenerationRequest
 from libs.telemetry import Metrics
 from schemas.base import Message, Reason, ReasonCode, Usage
 from schemas.completions import CompletionChunk, CompletionGenerated, ModelUsed
 from schemas.prompts import Cleared, PromptCancelled, PromptCleared, PromptFailed
 from services.inference.domain.cache import Answer, ExactCache, cache_key
-from services.inference.domain.json_output import InvalidSchema, corrected, instructed, problem, wanted_schema
+from services.inference.domain.json_output import corrected, instructed, problem, wanted_schema
 from services.inference.domain.underway import Cancelled, DeadlineExceeded, Underway
 from services.inference.domain.windows import SentenceWindows
 from services.inference.genai import Operation
@@ -88,8 +89,8 @@ def _request(event: PromptCleared, defaults: Defaults, model: str, context: Cont
     parameters = event.parameters
     try:
         schema = wanted_schema(parameters)
-    except InvalidSchema as error:
-        raise Rejected(str(error)) from error
+    except UnusableSchema as error:
+        raise Rejected(f'"parameters.response_format": the JSON Schema cannot be used: {error}') from error
     temperature = defaults.temperature if parameters.temperature is None else parameters.temperature
     return GenerationRequest(
         messages=event.messages if schema is None else instructed(event.messages, schema),

@@ -7,7 +7,8 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass
 
-from schemas.base import Message, ReasonCode
+from libs.json_schema import UnusableSchema, check_schema
+from schemas.base import Message, Parameters, ReasonCode
 from schemas.prompts import PromptSubmitted
 
 _KEPT_CONTROLS = "\n\t"
@@ -79,6 +80,18 @@ def unanswerable(messages: tuple[Message, ...], wanted_tokens: int | None, limit
             "invalid_request",
             f'"parameters.max_completion_tokens" is {wanted_tokens}, the limit is {limits.completion_tokens}',
         )
+    return None
+
+
+def unusable_schema(parameters: Parameters) -> Refusal | None:
+    """A JSON Schema that could stall whoever applies it to an answer, or that is none."""
+    schema = parameters.response_format.schema_object if parameters.response_format is not None else None
+    if schema is None:
+        return None
+    try:
+        check_schema(schema)
+    except UnusableSchema as error:
+        return Refusal("invalid_request", f'"parameters.response_format": the JSON Schema cannot be used: {error}')
     return None
 
 

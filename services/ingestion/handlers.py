@@ -44,6 +44,7 @@ def _judge(
     if refusal is None:
         messages = domain.clean_messages(event.messages)
         refusal = domain.unanswerable(messages, event.parameters.max_completion_tokens, limits)
+        refusal = refusal or domain.unusable_schema(event.parameters)
     if refusal is None:
         count = tokens.count_messages(messages)
         refusal = domain.too_many_tokens(count, limits)

@@ -1,50 +1,37 @@
 """Answers that must be JSON: what to tell the model, whether it obeyed, and what to tell it if not.
 
-Schemas come from outside: references to other documents are never fetched.
+Schemas come from outside, masked by safety since they were checked at the door: so they are checked again.
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
-from referencing import Registry
-from referencing.exceptions import Unresolvable
-
+from libs.json_schema import UnusableSchema, check_schema, mismatch
 from schemas.base import Message, Parameters
 
 _ANY_OBJECT: dict[str, Any] = {"type": "object"}
 
 
-class InvalidSchema(ValueError):  # noqa: N818 - named after what is wrong
-    """The schema itself is not a JSON Schema; the text says where."""
-
-
 def wanted_schema(parameters: Parameters) -> dict[str, Any] | None:
-    """The schema the answer must satisfy; None where plain text will do. Raises InvalidSchema."""
+    """The schema the answer must satisfy; None where plain text will do. Raises UnusableSchema."""
     if parameters.response_format is None or not parameters.wants_json:
         return None
     schema = parameters.response_format.schema_object or _ANY_OBJECT
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        where = "/".join(str(part) for part in error.absolute_path) or "the schema"
-        raise InvalidSchema(f'"response_format" holds no valid JSON Schema: {where}: {error.message[:300]}') from error
+    check_schema(schema)
     return schema
 
 
 def problem(text: str, schema: Mapping[str, Any]) -> str | None:
     """What keeps the text from being a document of the schema; None: nothing."""
     try:
-        document = json.loads(text)
+        found = mismatch(json.loads(text), schema)
+    except UnusableSchema as error:
+        return f"the schema cannot be applied: {error}"
+    except RecursionError:
+        return "it is nested too deep"
     except ValueError as error:
         return f"it is not JSON ({error})"
-    validator: Any = Draft202012Validator(schema, registry=Registry())
-    try:
-        found: ValidationError | None = next(iter(validator.iter_errors(document)), None)
-    except (Unresolvable, RecursionError) as error:
-        return f"the schema cannot be applied ({type(error).__name__})"
     return None if found is None else f"{found.json_path}: {found.message[:300]}"
 
 

@@ -1,18 +1,16 @@
 """Answers that must be JSON: taken out of a code fence, parsed strictly, checked against the upstream's schema.
 
-No schema is ever fetched: a `$ref` resolves inside the schema or not at all.
+Says why an answer is not what was asked for, and never quotes it.
 """
 
 import json
 import re
 from typing import Any, NoReturn
 
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
-from jsonschema.protocols import Validator
-from jsonschema.validators import Draft202012Validator, validator_for
+from jsonschema.exceptions import ValidationError
 from pydantic import JsonValue
-from referencing import Registry
-from referencing.exceptions import Unresolvable
+
+from libs.json_schema import UnusableSchema, mismatch
 
 _FENCED = re.compile(r"\A```[A-Za-z0-9]{0,16}[ \t]*\n(.*?)\n?```\Z", re.DOTALL)
 _DEEPEST = 64
@@ -50,18 +48,11 @@ def check(value: JsonValue, schema: dict[str, Any] | None) -> None:
             raise InvalidOutput("JSON, but not an object")
         return
     try:
-        error = best_match(_validator(schema).iter_errors(value))
-    except (SchemaError, Unresolvable, re.error, RecursionError) as problem:
-        raise InvalidOutput(f"the request's JSON Schema cannot be used ({type(problem).__name__})") from None
+        error = mismatch(value, schema)
+    except UnusableSchema as problem:
+        raise InvalidOutput(f"not to be checked: the request's JSON Schema cannot be used: {problem}") from None
     if error is not None:
         raise InvalidOutput(_explained(error))
-
-
-def _validator(schema: dict[str, Any]) -> Validator:
-    kind: type[Validator] = validator_for(schema, default=Draft202012Validator)
-    kind.check_schema(schema)
-    registry: Registry[Any] = Registry()
-    return kind(schema, registry=registry)
 
 
 def _explained(error: ValidationError) -> str:

@@ -241,7 +241,7 @@ async def _consumed(bus: InMemoryBus, topic: str) -> list[bool]:
         (
             {"parameters": {"response_format": {"type": "json_schema", "json_schema": {"schema": {"type": 3}}}}},
             "invalid_request",
-            "no valid JSON Schema",
+            "the JSON Schema cannot be used",
         ),
     ],
 )

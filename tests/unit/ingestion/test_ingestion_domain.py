@@ -2,12 +2,13 @@
 
 import unicodedata
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.base import Message
+from schemas.base import Message, Parameters, ResponseFormat
 from schemas.prompts import PromptSubmitted
 from services.ingestion.domain import (
     Limits,
@@ -18,6 +19,7 @@ from services.ingestion.domain import (
     too_long,
     too_many_tokens,
     unanswerable,
+    unusable_schema,
 )
 
 LIMITS = Limits(characters=10, prompt_tokens=5, completion_tokens=100, document_bytes=1000)
@@ -122,3 +124,19 @@ def test_a_documents_version_changes_with_what_is_indexed(one: tuple[str, str], 
 
 def test_limits_are_values() -> None:
     assert replace(LIMITS, characters=11) != LIMITS
+
+
+def wanting(schema: dict[str, Any]) -> Parameters:
+    return Parameters(response_format=ResponseFormat(type="json_schema", json_schema={"schema": schema}))
+
+
+def test_a_json_schema_that_could_stall_later_stages_is_refused_at_the_door() -> None:
+    refusal = unusable_schema(wanting({"$ref": "#"}))
+    assert refusal is not None
+    assert refusal.code == "invalid_request"
+    assert refusal.message.startswith('"parameters.response_format"')
+
+
+@pytest.mark.parametrize("parameters", [Parameters(), wanting({"type": "object"})])
+def test_prompts_without_a_schema_or_with_an_honest_one_pass(parameters: Parameters) -> None:
+    assert unusable_schema(parameters) is None
