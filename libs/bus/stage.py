@@ -439,9 +439,15 @@ class Stage:
             return ()
 
     def _judge(self, work: Work, failure: Failure) -> None:
-        """Anyone may write nonsense to a public topic; elsewhere nonsense means that we are broken."""
+        """Anyone may ask for what we refuse, at whatever stage that shows; nonsense within means that we are broken.
+
+        A refusal does not count as handled either: else a flood of them would hide a bug.
+        """
         public = topic_named(work.record.topic).access == "public-input"
-        work.partition.gauge.note(failed=not (failure.rejected and public))
+        readable = work.event is not None
+        if failure.rejected and failure.code != "internal_error" and (public or readable):
+            return
+        work.partition.gauge.note(failed=True)
         if work.partition.gauge.tripped:
             self._break(
                 TooManyFailures(

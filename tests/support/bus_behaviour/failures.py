@@ -228,6 +228,29 @@ class Failures:
             await got.until("good")
         assert len(await bench.read("prompt-submitted-dlq")) == 120
 
+    async def test_any_amount_of_refused_requests_stops_no_later_stage(self, bench: Bench) -> None:
+        got = Log()
+
+        def handle(event: PromptRefused) -> None:
+            if event.prompt_id != "good":
+                raise Rejected("no such model", code="unknown_model")
+            got.add(event.prompt_id)
+
+        await bench.put(*[question(f"p{i}", f"k{i}") for i in range(120)], question("good"))
+        async with bench.running(on(handle)):
+            await got.until("good")
+
+    async def test_refused_requests_hide_no_bug(self, bench: Bench) -> None:
+        def handle(event: PromptRefused) -> None:
+            if int(event.prompt_id) % 4:
+                raise Rejected("no such model", code="unknown_model")
+            raise RuntimeError
+
+        await bench.put(*[question(str(i), f"k{i}") for i in range(400)])
+        with pytest.raises(TooManyFailures):
+            async with asyncio.timeout(PATIENCE):
+                await bench.stage(on(handle, Delivery(bug_attempts=1, in_flight=10))).run()
+
     async def test_nonsense_on_an_internal_topic_stops_the_stage(self, bench: Bench) -> None:
         await bench.put_raw(*[Outgoing("prompt-refused", b"k", b"{", partition=0)] * 120)
         with pytest.raises(TooManyFailures):
