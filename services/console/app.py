@@ -2,7 +2,7 @@
 
 import typer
 
-from services.console.commands import ask, batch, dead_letters, demo, documents, stack, trace
+from services.console.commands import ask, batch, check, dead_letters, demo, documents, stack, trace
 
 
 def create_app() -> typer.Typer:
@@ -22,5 +22,6 @@ def create_app() -> typer.Typer:
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")
     app.command()(trace.trace)
+    app.command()(check.check)
     app.command()(demo.demo)
     return app

@@ -65,7 +65,11 @@ async def connected(settings: BusSettings) -> AsyncIterator[KafkaBus]:
 
 def with_bus(work: Callable[[KafkaBus], Coroutine[Any, Any, T]]) -> T:
     """Runs a command's work on the bus the environment or the local stack names."""
-    settings = bus_settings()
+    return connected_to(bus_settings(), work)
+
+
+def connected_to(settings: BusSettings, work: Callable[[KafkaBus], Coroutine[Any, Any, T]]) -> T:
+    """Runs a command's work on that bus."""
 
     async def run() -> T:
         async with connected(settings) as bus:
