@@ -8,8 +8,10 @@ from uuid import uuid4
 from libs.clock import utc_now
 from libs.service import VERSION, Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
+from services.gateway._batches import batch_keeper, batch_operations, storage
 from services.gateway.adapters.bus_log import BusLog
 from services.gateway.adapters.http import Dependencies, Edge, create_http
+from services.gateway.adapters.http.batching import Batching
 from services.gateway.adapters.http.body import BodyLimits
 from services.gateway.adapters.http.conversation import Patience
 from services.gateway.adapters.http_server import http_server
@@ -40,17 +42,21 @@ def create_app(
 
 
 def _build(settings: GatewaySettings, runtime: Runtime) -> Parts:
-    desk = Desk(settings.max_pending)
+    desk, batch_desk = Desk(settings.max_pending), Desk(settings.batch_in_flight + settings.batch_jobs)
     log = BusLog(
         runtime.bus,
         desk,
+        batch_desk,
         instance=runtime.settings.instance,
         publish_timeout=settings.publish_timeout,
         clock=utc_now,
         new_id=_new_id,
     )
     keys = KeyFile(settings.api_keys_file, every=settings.api_keys_reload)
-    api = create_http(_dependencies(settings, runtime, desk, log, keys), version=VERSION)
+    files, jobs = storage(settings, runtime)
+    keeper = batch_keeper(settings, jobs, batch_desk, log)
+    batching = batch_operations(settings, files, jobs, keeper, _new_id)
+    api = create_http(_dependencies(settings, runtime, desk, log, keys, batching), version=VERSION)
     edge = Edge(api, metrics=runtime.metrics, traces=runtime.traces, new_id=_new_id)
     ports: list[int] = []
     grace = runtime.settings.grace_seconds
@@ -58,13 +64,15 @@ def _build(settings: GatewaySettings, runtime: Runtime) -> Parts:
     return Parts(
         reads=HEARS,
         emits=SAYS,
-        resources=(keys, log, server),
+        resources=(keys, log, keeper, server),
         checks={"replies": lambda: log.ready},
         ready_facts=lambda: {"url": f"http://{_named(settings.host)}:{ports[0]}"},
     )
 
 
-def _dependencies(settings: GatewaySettings, runtime: Runtime, desk: Desk, log: BusLog, keys: KeyFile) -> Dependencies:
+def _dependencies(
+    settings: GatewaySettings, runtime: Runtime, desk: Desk, log: BusLog, keys: KeyFile, batching: Batching
+) -> Dependencies:
     return Dependencies(
         desk=desk,
         log=log,
@@ -80,6 +88,7 @@ def _dependencies(settings: GatewaySettings, runtime: Runtime, desk: Desk, log: 
             keep_alive=settings.keep_alive,
         ),
         limits=BodyLimits(settings.max_body_bytes, settings.body_timeout),
+        batching=batching,
     )
 
 

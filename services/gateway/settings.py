@@ -39,3 +39,23 @@ class GatewaySettings(BaseSettings):
     """A stream's first bytes wait so long for a quick refusal, which then has an HTTP status of its own."""
     keep_alive: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """A comment is sent into a stream that has been silent for so long."""
+
+    batch_dir: Path | None = None
+    """Where files and batch jobs are kept; None: `batches` under the data folder. Gateways behind one address
+    share one folder."""
+    batch_in_flight: int = Field(default=64, ge=1)
+    """Prompts of batches under way at once, of all jobs of this gateway together."""
+    batch_jobs: int = Field(default=8, ge=1)
+    """Jobs under way at once; more wait."""
+    batch_window: timedelta = Field(default=timedelta(hours=24), gt=timedelta(0))
+    """How long a batch may take; what is not answered then is in its error file as `batch_expired`."""
+    batch_look: timedelta = Field(default=timedelta(seconds=1), gt=timedelta(0))
+    """How often a gateway looks for jobs that nobody runs, and whether its own were cancelled."""
+    batch_farewell: timedelta = Field(default=timedelta(seconds=30), ge=timedelta(0))
+    """How long a cancelled or expired job waits for the outcomes of what is in flight."""
+    batch_ask_again: timedelta = Field(default=timedelta(minutes=10), gt=timedelta(0))
+    """A prompt without an outcome for so long is published again, under the same id."""
+    max_file_bytes: int = Field(default=200_000_000, ge=1_024)
+    max_batch_lines: int = Field(default=50_000, ge=1)
+    files_last: timedelta = Field(default=timedelta(days=30), gt=timedelta(0))
+    """After that, files and ended jobs are removed."""

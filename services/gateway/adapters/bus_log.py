@@ -25,7 +25,7 @@ from libs.bus import (
 )
 from libs.clock import Clock
 from libs.telemetry import get_logger
-from schemas.base import Event
+from schemas.base import Event, Lane
 from schemas.prompts import PromptSubmitted
 from schemas.responses import Reply
 from schemas.topics import REPLY_PARTITIONS, topic_of
@@ -42,8 +42,7 @@ class BusLog:
     def __init__(
         self,
         bus: Bus,
-        desk: Desk,
-        *,
+        *desks: Desk,
         instance: int,
         publish_timeout: timedelta,
         clock: Clock,
@@ -55,7 +54,7 @@ class BusLog:
                 f"one for each gateway: number the instances 0 to {REPLY_PARTITIONS - 1}"
             )
         self._bus = bus
-        self._desk = desk
+        self._desks = desks
         self._partition = instance
         self._timeout = publish_timeout.total_seconds()
         self._clock = clock
@@ -120,18 +119,21 @@ class BusLog:
 
     def _hand_over(self, record: Record) -> None:
         try:
-            self._desk.deliver(decode(record, Reply))
+            reply = decode(record, Reply)
         except Rejected as rejection:
             self._log.warning("unreadable reply", offset=record.offset, reason=str(rejection))
+            return
+        for desk in self._desks:
+            desk.deliver(reply)
 
     # -- records out --------------------------------------------------------------------------------------------
 
-    async def publish(self, event: Event, envelope: Envelope) -> None:
+    async def publish(self, event: Event, envelope: Envelope, lane: Lane = Lane.REAL_TIME) -> None:
         if self._producer is None:
             raise LogUnavailable("the broker has not been reached yet")
         try:
             async with asyncio.timeout(self._timeout):
-                await (await self._producer.send(self._record(event, envelope)))
+                await (await self._producer.send(self._record(event, envelope, lane)))
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -147,8 +149,8 @@ class BusLog:
         with contextlib.suppress(LogUnavailable):
             await self.publish(event, envelope)
 
-    def _record(self, event: Event, envelope: Envelope) -> Outgoing:
+    def _record(self, event: Event, envelope: Envelope, lane: Lane) -> Outgoing:
         headers = headers_for(event, self._new_id(), "gateway", now=self._clock(), envelope=envelope)
         if isinstance(event, PromptSubmitted):
             headers = (*headers, (REPLY_TO_HEADER, str(self._partition).encode()))
-        return Outgoing(topic_of(type(event)).name, event.key.encode(), encode(event), headers)
+        return Outgoing(topic_of(type(event), lane).name, event.key.encode(), encode(event), headers)

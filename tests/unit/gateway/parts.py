@@ -192,7 +192,7 @@ async def serving_gateway(
     reader, stop = InMemoryMetricReader(), asyncio.Event()
     provider = MeterProvider(metric_readers=[reader])
     service = create_app(GatewaySettings(api_keys_file=keys, **settings))
-    own = ServiceSettings(instance=instance, ready_file=ready, grace_seconds=grace)
+    own = ServiceSettings(instance=instance, ready_file=ready, grace_seconds=grace, data_dir=folder / "data")
     runtime = Runtime(bus, Metrics(provider.get_meter("test")), traces or Traces(None), own)
     task = asyncio.create_task(service.run_on(runtime, stop))
     try:

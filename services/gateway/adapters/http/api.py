@@ -15,10 +15,13 @@ from libs.telemetry import Metrics
 from schemas.documents import DocumentSubmitted
 from schemas.prompts import CollectionName
 from services.gateway.adapters.http.asked import document_of, prompt_of
+from services.gateway.adapters.http.batches_api import add_batches
+from services.gateway.adapters.http.batching import Batching
 from services.gateway.adapters.http.body import BodyLimits, param_of, read_json
 from services.gateway.adapters.http.conversation import Conversation, Patience
 from services.gateway.adapters.http.document import body, complete, errors, events
 from services.gateway.adapters.http.errors import ApiError, unavailable
+from services.gateway.adapters.http.files_api import add_files
 from services.gateway.adapters.http.requests import ChatRequest, DocumentRequest
 from services.gateway.adapters.http.responses import ChatCompletion, DocumentReceipt, ModelCard, ModelList
 from services.gateway.domain import Caller, Desk
@@ -43,6 +46,7 @@ class Dependencies:
     deadline: timedelta
     patience: Patience
     limits: BodyLimits
+    batching: Batching
 
 
 def create_http(parts: Dependencies, *, version: str) -> FastAPI:
@@ -135,6 +139,8 @@ def _router(parts: Dependencies) -> APIRouter:
         gone = DocumentSubmitted(document_id=document_id, tenant=caller.tenant, collection=collection, deleted=True)
         return await _submit(request, gone, parts.log)
 
+    add_files(router, parts.batching, known)
+    add_batches(router, parts.batching, known)
     return router
 
 

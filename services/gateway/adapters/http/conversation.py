@@ -19,15 +19,8 @@ from libs.clock import Clock
 from libs.telemetry import Metrics
 from schemas.responses import ResponseReady
 from services.gateway.adapters.http.asked import Asked
-from services.gateway.adapters.http.errors import ApiError, error_of, unavailable
-from services.gateway.adapters.http.responses import (
-    AnswerMessage,
-    ChatCompletion,
-    Choice,
-    finish_of,
-    result_of,
-    usage_of,
-)
+from services.gateway.adapters.http.completion import completion_of, raise_refusal
+from services.gateway.adapters.http.errors import ApiError, unavailable
 from services.gateway.adapters.http.sse import EventStream
 from services.gateway.domain import CallerGone, Desk, DeskClosed, DeskFull, SameIdInUse, Ticket
 from services.gateway.handlers import NotReady, asking
@@ -90,29 +83,11 @@ class Conversation(Response):
 
     async def _whole(self, outcome: ResponseReady, scope: Scope, receive: Receive, send: Send) -> None:
         self._raise_refusal(outcome)
-        refused = outcome.status != "answered"
-        message = AnswerMessage(
-            content=None if refused else outcome.text or "",
-            refusal=outcome.reason.message if refused and outcome.reason else None,
-        )
-        completion = ChatCompletion(
-            id=self._id,
-            created=self._created,
-            model=outcome.model.name if outcome.model else self._asked.model,
-            choices=(Choice(message=message, finish_reason=finish_of(outcome)),),
-            usage=usage_of(outcome),
-            tailrace=result_of(outcome),
-        )
+        completion = completion_of(outcome, self._id, self._created, self._asked.model)
         await Response(completion.model_dump_json(), media_type="application/json")(scope, receive, send)
 
     def _raise_refusal(self, outcome: ResponseReady) -> None:
-        """Raises ApiError unless there is an answer, or one that safety turned down."""
-        if outcome.status == "answered":
-            return
-        if outcome.reason is None:
-            raise ApiError(500, "internal_error", "the prompt has no answer, and its outcome does not say why")
-        if outcome.reason.code != "unsafe_answer":
-            raise error_of(outcome.reason, repeatable=self._asked.repeatable)
+        raise_refusal(outcome, repeatable=self._asked.repeatable)
 
     async def _stream(self, ticket: Ticket, until: float, scope: Scope, receive: Receive, send: Send) -> None:
         first = await self._first(ticket, until)

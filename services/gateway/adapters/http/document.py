@@ -7,17 +7,17 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.gateway.adapters.http.errors import ErrorBody
-from services.gateway.adapters.http.requests import ChatRequest, DocumentRequest
+from services.gateway.adapters.http.requests import BatchRequest, ChatRequest, DocumentRequest
 from services.gateway.adapters.http.responses import ChatCompletionChunk
 
 _REF = "#/components/schemas/{model}"
-_EXTRA: tuple[type[BaseModel], ...] = (ChatRequest, DocumentRequest, ErrorBody, ChatCompletionChunk)
+_EXTRA: tuple[type[BaseModel], ...] = (BatchRequest, ChatRequest, DocumentRequest, ErrorBody, ChatCompletionChunk)
 _ERRORS = {
     400: "The request is wrong, or safety turned the prompt down (`content_filter`).",
     401: "There is no API key, or it is not known.",
     404: "There is no such thing.",
     408: "The body did not arrive in time.",
-    409: "The id was used before with other content.",
+    409: "The id was used before with other content, or the batch has ended.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     422: "No source was good enough, and grounding is required.",
@@ -26,6 +26,7 @@ _ERRORS = {
     500: "The prompt failed, or the gateway did.",
     503: "The gateway is starting or stopping, or the log or the engine is away.",
     504: "There was no outcome in time.",
+    507: "The gateway cannot keep files now: its disk is full.",
 }
 
 

@@ -177,3 +177,20 @@ class DocumentRequest(_Request):
     content_base64: str | None = None
     source_uri: Annotated[str, StringConstraints(max_length=2048)] | None = None
     metadata: Metadata | None = None
+
+
+class FilesLast(_Request):
+    """How long the files that a batch writes are kept."""
+
+    anchor: Literal["created_at"]
+    seconds: int = Field(ge=3600, le=30 * 24 * 3600)
+
+
+class BatchRequest(_Request):
+    """`POST /v1/batches`."""
+
+    input_file_id: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    endpoint: Literal["/v1/chat/completions"]
+    completion_window: Literal["24h"]
+    metadata: Metadata | None = None
+    output_expires_after: FilesLast | None = None

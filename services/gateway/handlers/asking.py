@@ -1,4 +1,4 @@
-"""What callers want of the gateway, in terms of the bus: ask a prompt and wait, submit a document."""
+"""A caller asks a prompt and waits, or submits a document."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
