@@ -36,7 +36,7 @@ demo: install ## Start broker and services, do the main job on real input, repor
 
 .PHONY: test
 test: install ## Run every test that needs no GPU
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m 'not gpu' -n $(WORKERS) --dist loadgroup
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m 'not gpu' -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
 .PHONY: check
 check: install ## Lint, format, types, import rules

@@ -37,12 +37,25 @@ MakeKafka = Callable[..., Awaitable[BusSettings]]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of one file stay in one worker, so that its fixtures are made once; so do those of one stack.
 
-    Whole stacks come last: they stay up until the session ends, and would slow all that runs beside them.
+    Whole stacks come last: they stay up until the session ends, and would slow all that runs beside them. The one
+    with the model takes longest, so it goes before the others.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.path.name))
-    items.sort(key=lambda item: "e2e" in item.path.parts)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if "e2e" not in item.path.parts:
+        return 0
+    return 1 if item.get_closest_marker("model") is not None else 2
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Groups that are not in effect start every stack twice, and nothing says so: so this does."""
+    if getattr(session.config.option, "loadgroup", False) and not all("@" in item.nodeid for item in session.items):
+        raise pytest.UsageError("pytest-xdist does not group tests by xdist_group; does it fit this pytest?")
 
 
 @pytest.fixture(scope="session")

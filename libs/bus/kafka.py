@@ -174,10 +174,14 @@ class KafkaBus:
 
 
 async def _started(consumer: AIOKafkaConsumer) -> None:
+    starting = asyncio.create_task(consumer.start())
     try:
-        await consumer.start()
+        await asyncio.shield(starting)
     except BaseException:
-        # aiokafka leaves its sockets open when start fails.
+        # aiokafka leaves sockets open when its start fails, and more of them when it is cancelled on the way.
+        await asyncio.wait([starting], timeout=_CLOSING_SECONDS)
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
         await _stopped(consumer)
         raise
 

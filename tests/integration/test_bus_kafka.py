@@ -1,7 +1,9 @@
 """What only the real broker can show: retention, compression, reading by time, names, an unreachable cluster."""
 
 import asyncio
+import gc
 import time
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -101,3 +103,18 @@ def test_sasl_and_tls_reach_the_client() -> None:
     found = connection(BusSettings(security_protocol="SASL_SSL", sasl_username="me", sasl_password="secret"))
     assert found["sasl_plain_password"] == "secret"
     assert found["ssl_context"].check_hostname
+
+
+async def test_a_start_that_is_cancelled_on_its_way_leaves_no_connection_open(settings: BusSettings) -> None:
+    with warnings.catch_warnings(record=True) as unclosed:
+        warnings.simplefilter("always", ResourceWarning)
+        for turns in range(30):
+            bus = KafkaBus(settings, client_id="test")
+            reading = asyncio.create_task(bus.partitions("prompt-refused"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+            await bus.close()
+        gc.collect()
+    assert [str(warning.message) for warning in unclosed] == []
