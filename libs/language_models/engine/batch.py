@@ -10,22 +10,34 @@ from libs.language_models.engine.runner import Runner
 from libs.language_models.engine.sequence import Sequence
 from libs.language_models.engine.waiting import WaitingRoom
 from libs.language_models.generation import GenerationFailed
+from schemas.base import Lane
+
+BATCH_TURN = 4
+"""While real-time work is in a slot, a piece of a batch prompt is read in every so many steps only."""
 
 
 class Batch:
-    """Generations in their slots. Rows 0 to n-1 write; the one being read sits behind them."""
+    """Generations in their slots. Rows 0 to n-1 write; those being read sit behind them.
 
-    def __init__(self, runner: Runner, waiting: WaitingRoom[Sequence], *, read_tokens: int) -> None:
+    At most two are being read: a real-time prompt goes before the batch prompt whose reading it found under way. A
+    step reads `read_tokens` of real-time prompts, or one piece of `batch_read_tokens` of a batch prompt: a real-time
+    prompt that comes waits for no more than that and one token of each row.
+    """
+
+    def __init__(
+        self, runner: Runner, waiting: WaitingRoom[Sequence], *, read_tokens: int, batch_read_tokens: int
+    ) -> None:
         self._runner = runner
         self._waiting = waiting
-        self._read_tokens = read_tokens
+        self._pieces = {Lane.REAL_TIME: read_tokens, Lane.BATCH: batch_read_tokens}
         self._writing: list[Sequence] = []
-        self._reading: Sequence | None = None
+        self._reading: list[Sequence] = []
+        self._steps = 0
 
     @property
     def in_slots(self) -> int:
         """Slots in use."""
-        return len(self._writing) + (self._reading is not None)
+        return len(self._writing) + len(self._reading)
 
     @property
     def idle(self) -> bool:
@@ -34,13 +46,14 @@ class Batch:
 
     def everyone(self) -> list[Sequence]:
         """All who expect an answer, emptying batch and waiting room."""
-        found = [*self._writing, *([self._reading] if self._reading else [])]
+        found = [*self._writing, *self._reading]
         found += self._waiting.remove_if(lambda _: True)
-        self._writing, self._reading = [], None
+        self._writing, self._reading = [], []
         return found
 
     def step(self) -> None:
         """One iteration. Raises what broke the model for all rows; a single row's trouble ends that row only."""
+        self._steps += 1
         self._waiting.remove_if(lambda sequence: sequence.over)
         self._leave()
         self._read_some()
@@ -49,28 +62,47 @@ class Batch:
 
     def _read_some(self) -> None:
         """Whole pieces of fixed size, so that where a prompt is cut does not depend on its mates."""
-        budget = self._read_tokens
-        while budget > 0:
-            if self._reading is None:
-                self._reading = self._waiting.next(self.in_slots)
-            if (sequence := self._reading) is None:
-                return
+        budget = self._pieces[Lane.REAL_TIME]
+        while budget > 0 and (sequence := self._next_real_time()) is not None:
             budget -= self._read_piece(sequence)
+        if budget == self._pieces[Lane.REAL_TIME] and self._is_batchs_turn():
+            if not self._reading and (found := self._waiting.next(self.in_slots)) is not None:
+                self._reading.append(found)
+            if self._reading:
+                self._read_piece(self._reading[0])
+
+    def _next_real_time(self) -> Sequence | None:
+        if self._reading and self._reading[0].lane is Lane.REAL_TIME:
+            return self._reading[0]
+        found = self._waiting.next_real_time(self.in_slots)
+        if found is not None:
+            self._shift(len(self._writing), 1)
+            self._reading.insert(0, found)
+        return found
+
+    def _is_batchs_turn(self) -> bool:
+        return self._steps % BATCH_TURN == 0 or all(s.lane is Lane.BATCH for s in self._writing)
 
     def _read_piece(self, sequence: Sequence) -> int:
-        piece = sequence.prompt[sequence.read : sequence.read + self._read_tokens]
+        piece = sequence.prompt[sequence.read : sequence.read + self._pieces[sequence.lane]]
         try:
             logits = self._runner.read(len(self._writing), piece, sequence.read)
         except torch.OutOfMemoryError as error:
-            self._reading = None
             sequence.fail(GenerationFailed(f"no memory for a prompt of {len(sequence.prompt)} tokens: {error}"))
+            self._leave()
             return len(piece)
         sequence.read += len(piece)
         if sequence.read == len(sequence.prompt):
-            self._reading = None
+            self._reading.remove(sequence)
             self._writing.append(sequence)
             self._accept(sequence, logits, None)
         return len(piece)
+
+    def _shift(self, first: int, by: int) -> None:
+        """Moves those being read, the first of whom is in row `first`, by so many rows: 1 or -1."""
+        order = range(len(self._reading))
+        for index in reversed(order) if by > 0 else order:
+            self._runner.move(first + index, first + index + by, self._reading[index].read)
 
     def _write_all(self) -> None:
         if not self._writing:
@@ -88,17 +120,19 @@ class Batch:
             sequence.fail(GenerationFailed(f"{type(error).__name__}: {error}"))
 
     def _leave(self) -> None:
-        """Frees the slots of those who are done; the last writing row fills the gap, the reading row closes up."""
+        """Frees the slots of those who are done; the last writing row fills the gap, those being read close up."""
         for row in range(len(self._writing) - 1, -1, -1):
             if self._writing[row].over:
                 self._free(row)
-        if self._reading is not None and self._reading.over:
-            self._reading = None
+        for index in range(len(self._reading) - 1, -1, -1):
+            if self._reading[index].over:
+                del self._reading[index]
+                if index == 0:
+                    self._shift(len(self._writing) + 1, -1)
 
     def _free(self, row: int) -> None:
         last = len(self._writing) - 1
         self._runner.move(last, row, self._writing[last].position + 1)
         self._writing[row] = self._writing[last]
         self._writing.pop()
-        if self._reading is not None:
-            self._runner.move(last + 1, last, self._reading.read)
+        self._shift(last + 1, -1)

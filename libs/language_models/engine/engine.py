@@ -40,6 +40,8 @@ class EngineSettings:
     """Prompt and answer together at most; None: the model's own window."""
     read_tokens: int = 256
     """Prompt tokens read between two steps: larger reads faster, smaller keeps other streams smoother."""
+    batch_read_tokens: int = 64
+    """The same of a batch prompt, one of them between two steps: bounds how long a real-time prompt waits for it."""
     precision: Precision = "auto"
     device: Device = "auto"
     threads: int | None = None
@@ -66,7 +68,9 @@ class Engine:
         waiting: WaitingRoom[Sequence] = WaitingRoom(settings.slots, settings.reserved_slots)
         runner = Runner(model, settings.slots, self.context_tokens)
         self._waiting = waiting
-        self._batch = Batch(runner, waiting, read_tokens=settings.read_tokens)
+        self._batch = Batch(
+            runner, waiting, read_tokens=settings.read_tokens, batch_read_tokens=settings.batch_read_tokens
+        )
         self._arrived = threading.Condition()
         self._arrivals: list[Sequence] = []
         self._closing = False

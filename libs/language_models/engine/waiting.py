@@ -31,10 +31,15 @@ class WaitingRoom(Generic[T]):
 
     def next(self, taken: int) -> T | None:
         """Whose turn it is while `taken` slots are in use; None if nobody's."""
-        real_time, batch = self._queues[Lane.REAL_TIME], self._queues[Lane.BATCH]
-        if real_time:
-            return real_time.popleft() if taken < self._slots else None
+        batch = self._queues[Lane.BATCH]
+        if self._queues[Lane.REAL_TIME]:
+            return self.next_real_time(taken)
         return batch.popleft() if batch and taken < self._slots - self._reserved else None
+
+    def next_real_time(self, taken: int) -> T | None:
+        """Whose turn it is among real-time work alone."""
+        queue = self._queues[Lane.REAL_TIME]
+        return queue.popleft() if queue and taken < self._slots else None
 
     def remove_if(self, unwanted: Callable[[T], bool]) -> list[T]:
         """Takes out, and returns, those who no longer wait."""
