@@ -62,11 +62,11 @@ class Audit:
             self._ledger.add_cleared(fact, cleared_text(body))
             self._ledger.add(fact)
         elif kind == GENERATED:
-            made = [generated_agrees(cleared, body) for cleared in self._ledger.cleared_from(fact.place)]
-            self._ledger.add(fact.but(agrees=all(made) if made else None))
+            self._ledger.compare(fact.place, lambda cleared: generated_agrees(cleared, body))
+            self._ledger.add(fact)
         elif kind == OUTCOME and fact.status == "answered":
-            said = [answer_agrees(cleared, body) for cleared in self._ledger.cleared_at(fact.cause)]
-            self._ledger.add(fact.but(agrees=all(said) if said else None))
+            cleared = self._ledger.cleared_at(fact.cause)
+            self._ledger.add(fact.but(agrees=None if cleared is None else answer_agrees(cleared, body)))
         else:
             self._ledger.add(fact)
 

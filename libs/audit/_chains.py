@@ -44,10 +44,9 @@ def other_texts(history: History) -> Iterator[Finding]:
     """Answers that do not say what was cleared, and clearances that do not say what was generated."""
     for answer in _distinct(fact for fact in history.outcomes if fact.agrees is False):
         yield finding("altered", answer, f"the answer does not say what {answer.cause} cleared")
-    for generated in history.of(GENERATED):
-        if generated.agrees is False:
-            cleared = next(history.clearances_of(generated), generated)
-            yield finding("altered", cleared, f"the cleared text is not the one generated at {generated.place}")
+    for cleared in _distinct(fact for fact in history.of(COMPLETION_CLEARED) if fact.agrees is False):
+        if history.at(cleared.cause) is not None:
+            yield finding("altered", cleared, f"the cleared text is not the one generated at {cleared.cause}")
 
 
 def wrong_letters(history: History, span: Span) -> Iterator[Finding]:

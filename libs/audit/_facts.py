@@ -54,7 +54,7 @@ class Fact:
     status: str = ""
     """Of an outcome its status, of a completion `cached` or `generated`."""
     agrees: bool | None = None
-    """Of an answer and a generated text: whether the cleared text says the same. None: there is nothing to compare."""
+    """Of an answer, whether it says what was cleared; of a clearance, whether of what was generated. None: unknown."""
 
     @property
     def kind(self) -> str | None:

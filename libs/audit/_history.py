@@ -1,10 +1,10 @@
 """All facts of one prompt, and the ways between them: what rests on what, and where it began."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 from libs.audit._facts import Fact, Place
-from libs.audit._path import COMPLETION_CLEARED, GENERATED, OUTCOME, SUBMITTED
+from libs.audit._path import GENERATED, OUTCOME, SUBMITTED
 
 
 class History:
@@ -58,7 +58,3 @@ class History:
         """Generations beyond the first; a copy of the same bytes is the same generation."""
         paid = {fact.body for fact in self.of(GENERATED) if fact.status == "generated"}
         return max(0, len(paid) - 1)
-
-    def clearances_of(self, generated: Fact) -> Iterator[Fact]:
-        """What safety made of a completion."""
-        return (fact for fact in self.of(COMPLETION_CLEARED) if fact.cause == generated.place)

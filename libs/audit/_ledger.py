@@ -5,7 +5,7 @@ Its folder is the system's temporary one (`SQLITE_TMPDIR`, `TMPDIR`).
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -28,6 +28,7 @@ _TABLES = f"""
     CREATE TABLE nameless ({_FACT}, about_topic, about_part, about_off);
     CREATE TABLE cleared (at INTEGER PRIMARY KEY, cause INTEGER, digest, text, json, cut);
     CREATE INDEX cleared_cause ON cleared (cause);
+    CREATE TABLE strayed (at INTEGER PRIMARY KEY);
     CREATE TABLE turns (tenant, prompt_id, topic, part, off, key, stages);
     CREATE TABLE lost (tenant, prompt_id, topic, part, off, says, PRIMARY KEY (tenant, prompt_id)) WITHOUT ROWID;
 """
@@ -45,6 +46,7 @@ class Ledger:
         self._db.execute("BEGIN")
         self._facts: list[tuple[Any, ...]] = []
         self._turns: list[tuple[Any, ...]] = []
+        self._any_strayed = False
         self.size = 0
 
     def close(self) -> None:
@@ -68,7 +70,15 @@ class Ledger:
         """All facts of one prompt after the other, each in the order of the path."""
         self._write_facts()
         rows = self._db.execute("SELECT * FROM facts ORDER BY tenant, prompt_id, topic, part, off")
-        return (list(map(_fact, group)) for _, group in groupby(rows, key=lambda row: row[:2]))
+        return ([self._compared(_fact(row)) for row in group] for _, group in groupby(rows, key=lambda row: row[:2]))
+
+    def _compared(self, fact: Fact) -> Fact:
+        if not self._any_strayed or fact.kind != COMPLETION_CLEARED:
+            return fact
+        row = self._db.execute(
+            "SELECT 1 FROM strayed WHERE at = ?", (_code(fact.place, COMPLETION_CLEARED),)
+        ).fetchone()
+        return fact if row is None else fact.but(agrees=False)
 
     def nameless(self) -> Iterator[Fact]:
         """Facts of no prompt, by the record they are about."""
@@ -81,19 +91,24 @@ class Ledger:
         row = (_code(fact.place, COMPLETION_CLEARED), _code(fact.cause, GENERATED), text.digest, text.text)
         self._db.execute("INSERT OR IGNORE INTO cleared VALUES (?, ?, ?, ?, ?, ?)", (*row, text.json, text.cut))
 
-    def cleared_at(self, place: Place | None) -> list[ClearedText]:
+    def cleared_at(self, place: Place | None) -> ClearedText | None:
         """The text that was cleared there, if any was."""
-        return self._cleared("at", _code(place, COMPLETION_CLEARED))
+        found = self._cleared("at", _code(place, COMPLETION_CLEARED))
+        return found[0][1] if found else None
 
-    def cleared_from(self, generated: Place) -> list[ClearedText]:
-        """What safety made of the text generated there."""
-        return self._cleared("cause", _code(generated, GENERATED))
+    def compare(self, generated: Place, agrees: Callable[[ClearedText], bool]) -> None:
+        """Notes which clearances of the text generated there are of another text."""
+        for at, text in self._cleared("cause", _code(generated, GENERATED)):
+            if not agrees(text):
+                self._any_strayed = True
+                self._db.execute("INSERT INTO strayed VALUES (?)", (at,))
 
-    def _cleared(self, column: str, code: int | None) -> list[ClearedText]:
+    def _cleared(self, column: str, code: int | None) -> list[tuple[int, ClearedText]]:
         if code is None:
             return []
-        rows = self._db.execute(f"SELECT digest, text, json, cut FROM cleared WHERE {column} = ?", (code,))  # noqa: S608 - ours
-        return [ClearedText(digest, text, bool(json), bool(cut)) for digest, text, json, cut in rows]
+        sql = f"SELECT at, digest, text, json, cut FROM cleared WHERE {column} = ?"  # noqa: S608 - no value is in it
+        rows = self._db.execute(sql, (code,)).fetchall()
+        return [(at, ClearedText(digest, text, bool(json), bool(cut))) for at, digest, text, json, cut in rows]
 
     # -- order --------------------------------------------------------------------------------------------------
 

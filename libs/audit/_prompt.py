@@ -49,8 +49,10 @@ def judge(facts: Sequence[Fact], span: Span, scope: Scope) -> Verdict | None:
             return None
         verdict.judged = True
         _ending(history, span, verdict)
-    else:
+    elif any(scope.reaches(fact.timestamp) for fact in facts):
         verdict.outside = True
+    else:
+        return None
     _outcomes(history, span, verdict)
     verdict.findings += [*broken_chains(history, span), *other_texts(history), *wrong_letters(history, span)]
     verdict.repeated = max(0, len(history.submissions) - 1)

@@ -27,6 +27,10 @@ class Scope:
             self.until is None or timestamp < millis(self.until)
         )
 
+    def reaches(self, timestamp: int) -> bool:
+        """Whether an event of then is looked at, its prompt unseen: not if it was read for the clocks' sake only."""
+        return self.since is None or timestamp >= millis(self.since)
+
 
 @dataclass(slots=True)
 class Extent:

@@ -64,7 +64,8 @@ def answer_agrees(cleared: ClearedText, body: dict[str, Any]) -> bool:
 def _says(cleared: ClearedText, text: str) -> bool:
     if cleared.text is None:
         return _digest(_bare(text)) == cleared.digest
-    return _fits(_bare(cleared.text), _bare(text), RESTORED)
+    # A value at an edge may begin or end with white space, or be nothing else.
+    return any(_fits(_bare(cleared.text), said, RESTORED) for said in (_bare(text), _CONTROLS.sub("", text)))
 
 
 def _candidates(text: str, *, cut: bool) -> Sequence[str]:
