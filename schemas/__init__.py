@@ -1,6 +1,6 @@
 """The contracts: every event on the bus, and the one catalogue of topics. Imports nothing but pydantic."""
 
-from schemas.base import Event, Lane, Message, Parameters, PathEvent, Reason, ReasonCode, Usage
+from schemas.base import Event, Lane, Message, Parameters, PathEvent, Reason, ReasonCode, Shadow, Usage
 from schemas.topics import CATALOGUE, Topic, dead_letter_topic, topic_of, topics_of
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "PathEvent",
     "Reason",
     "ReasonCode",
+    "Shadow",
     "Topic",
     "Usage",
     "dead_letter_topic",

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -148,6 +149,19 @@ class Reason(Model):
     stage: str
 
 
+class Shadow(Model):
+    """Marks a prompt that runs beside history: asked again to compare, answered on `response-shadow` only.
+
+    The rest says which prompt it is a shadow of, so that it is answered as that one was: same seed, same history.
+    """
+
+    run: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,31}$")]
+    """The replay it belongs to."""
+    prompt_id: Identifier
+    conversation_id: Identifier
+    submitted_at: AwareDatetime
+
+
 class PathEvent(Event):
     """What every event between a prompt and its outcome carries along."""
 
@@ -156,6 +170,8 @@ class PathEvent(Event):
     conversation_id: Identifier
     reply_to: int | None = Field(default=None, ge=0)
     """Partition of the topic `reply` that wants streamed text and a copy of the outcome."""
+    shadow: Shadow | None = None
+    """None: a prompt in its own right."""
     deadline: datetime | None = None
     submitted_at: datetime
     """When the prompt's record was written (the broker's time stamp)."""

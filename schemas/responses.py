@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, JsonValue
 
-from schemas.base import Event, Identifier, Reason, TenantName, Usage
+from schemas.base import Event, Identifier, Reason, Shadow, TenantName, Usage
 from schemas.completions import FinishReason, ModelUsed
 from schemas.prompts import Source
 
@@ -41,6 +41,14 @@ class ResponseReady(Event):
     def identity(self) -> tuple[str, str]:
         """The idempotency key of the prompt it answers."""
         return (self.tenant, self.prompt_id)
+
+
+class ResponseShadow(ResponseReady):
+    """The one outcome of a shadow, instead of a response-ready: no upstream reads it, no conversation holds it."""
+
+    TYPE: ClassVar[str] = "response-shadow"
+
+    shadow: Shadow
 
 
 class Reply(Event):

@@ -27,7 +27,7 @@ from schemas.prompts import (
     PromptRepeated,
     PromptSubmitted,
 )
-from schemas.responses import Reply, ResponseReady
+from schemas.responses import Reply, ResponseReady, ResponseShadow
 
 Service = Literal["gateway", "ingestion", "grounding", "safety", "inference", "post_processing"]
 Access = Literal["public-input", "public-output", "internal"]
@@ -101,6 +101,8 @@ _PATH: tuple[Topic, ...] = (
 )  # fmt: skip
 
 _SINGLE: tuple[Topic, ...] = (
+    _topic(ResponseShadow, "post_processing", "console", "The one outcome of a shadow: a prompt asked beside history",
+           retention_ms=DAY_MS),
     _topic(PromptCancelled, "upstream gateway", "inference", "The upstream no longer wants the answer",
            access="public-input", retention_ms=HOUR_MS),
     _topic(CompletionChunk, "inference", "safety", "A sentence window of a completion under way",

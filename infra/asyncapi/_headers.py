@@ -34,7 +34,11 @@ REPLY_ADDRESS: dict[str, Any] = {
             f"Partition of the topic reply, 0 to {REPLY_PARTITIONS - 1}, that wants streamed text and a copy of the "
             "outcome.",
             pattern="^[0-9]{1,5}$",
-        )
+        ),
+        "shadow": _text(
+            "JSON of a Shadow: the prompt is asked again to compare, and answered on response-shadow only. Written by "
+            "the console."
+        ),
     },
 }
 DEAD_LETTER: dict[str, Any] = {

@@ -3,7 +3,7 @@
 Made from the catalogue; knows no records.
 """
 
-from schemas.base import Event
+from schemas.base import Event, Lane
 from schemas.completions import CompletionCleared, CompletionGenerated
 from schemas.prompts import (
     PromptAccepted,
@@ -15,7 +15,7 @@ from schemas.prompts import (
     PromptRepeated,
     PromptSubmitted,
 )
-from schemas.responses import ResponseReady
+from schemas.responses import ResponseReady, ResponseShadow
 from schemas.topics import CATALOGUE, topics_of
 
 SUBMITTED, ACCEPTED, GROUNDED = PromptSubmitted.TYPE, PromptAccepted.TYPE, PromptGrounded.TYPE
@@ -34,6 +34,7 @@ _EVENTS: tuple[type[Event], ...] = (
     PromptFailed,
     PromptRepeated,
     ResponseReady,
+    ResponseShadow,
 )
 """From the prompt to its outcome: what is written later stands later."""
 
@@ -62,9 +63,10 @@ OUTCOME_MAY_REST_ON: dict[str, frozenset[str]] = {
 
 _BY_NAME = {topic.name: topic for topic in CATALOGUE}
 _GROUPS = frozenset({"ingestion", "grounding", "safety", "inference", "post_processing"})
-_TYPES = {topic.name: event.TYPE for event in _EVENTS for topic in topics_of(event)}
+_TYPES = {topic.name: event.TYPE for event in _EVENTS for topic in topics_of(event)} | {ResponseShadow.TYPE: OUTCOME}
 READERS: dict[str, str] = {
-    name: next(service for service in _BY_NAME[name].consumers if service in _GROUPS) for name in EVENT_TOPICS
+    name: next((service for service in _BY_NAME[name].consumers if service in _GROUPS), "nobody")
+    for name in EVENT_TOPICS
 }
 """The service whose group handles a topic's records."""
 
@@ -80,6 +82,8 @@ def letters_of(topic: str) -> str | None:
 
 
 def lane_of(topic: str) -> str | None:
-    """The topic's lane; None for a topic of none, or one nobody knows."""
+    """The topic's lane; None for a topic of none, or one nobody knows. Shadows run in the batch lane."""
+    if topic == ResponseShadow.TYPE:
+        return Lane.BATCH.value
     found = _BY_NAME.get(topic)
     return None if found is None or found.lane is None else found.lane.value

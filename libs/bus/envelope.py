@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from libs.bus._ids import input_id
 from libs.bus.errors import Rejected
 from libs.bus.records import Header, Record, StoredRecord, header
-from schemas.base import Event
+from schemas.base import Event, Shadow
 from schemas.topics import REPLY_PARTITIONS
 
 E = TypeVar("E", bound=Event)
@@ -26,6 +26,8 @@ MAX_EVENT_BYTES = 1024 * 1024
 INPUT_HEADER = "tailrace_input"
 """`topic/partition/offset` of the record that caused this one; memories read it back."""
 REPLY_TO_HEADER = "reply_to"
+SHADOW_HEADER = "shadow"
+"""JSON of a `Shadow`: on a submitted prompt, that it is one."""
 _JSON = (b"application/json", b"application/cloudevents+json")
 _MAX_ID = 512
 _MAX_TRACESTATE = 512
@@ -40,6 +42,7 @@ class Envelope:
     traceparent: bytes | None = None
     tracestate: bytes | None = None
     reply_to: int | None = None
+    shadow: Shadow | None = None
 
 
 def decode(record: Record, event_type: type[E]) -> E:
@@ -105,6 +108,7 @@ def read_envelope(record: Record) -> Envelope:
         found.setdefault(key, value)
     ce_id = found.get("ce_id")
     reply_to = found.get(REPLY_TO_HEADER)
+    shadow = found.get(SHADOW_HEADER)
     traceparent = found.get("traceparent")
     if traceparent is not None and _TRACEPARENT.fullmatch(traceparent) is None:
         # W3C: an invalid traceparent is ignored, and tracestate with it.
@@ -114,6 +118,7 @@ def read_envelope(record: Record) -> Envelope:
         traceparent,
         _tracestate(found) if traceparent is not None else None,
         _reply_to(reply_to) if reply_to is not None else None,
+        _shadow(shadow) if shadow is not None else None,
     )
 
 
@@ -135,6 +140,21 @@ def _reply_to(value: bytes) -> int:
             f"{REPLY_PARTITIONS - 1}"
         )
     return number
+
+
+def _shadow(value: bytes) -> Shadow:
+    try:
+        return Shadow.model_validate_json(value)
+    except ValidationError as error:
+        raise Rejected(f'header "{SHADOW_HEADER}" must be a shadow in JSON: {explain(error)}') from None
+
+
+def shadow_of(value: bytes | None) -> Shadow | None:
+    """What a `shadow` header says; None: nothing that could be read."""
+    try:
+        return None if value is None else Shadow.model_validate_json(value)
+    except ValidationError:
+        return None
 
 
 def partition_number(value: bytes | None) -> int | None:

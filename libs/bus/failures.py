@@ -11,9 +11,9 @@ from datetime import datetime
 
 from pydantic import TypeAdapter, ValidationError
 
-from libs.bus.envelope import REPLY_TO_HEADER, partition_number
+from libs.bus.envelope import REPLY_TO_HEADER, SHADOW_HEADER, partition_number, shadow_of
 from libs.bus.records import Header, Outgoing, Record, header, headers_size, written_at
-from schemas.base import Event, Identifier, PathEvent, Reason, ReasonCode, TenantName
+from schemas.base import Event, Identifier, PathEvent, Reason, ReasonCode, Shadow, TenantName
 from schemas.documents import DocumentAccepted, DocumentRefused, DocumentSubmitted
 from schemas.prompts import PromptFailed, PromptRefused, PromptSubmitted
 from schemas.topics import MAX_MESSAGE_BYTES, dead_letter_topic
@@ -133,8 +133,17 @@ def salvage(record: Record) -> dict[str, object] | None:
         "tenant": _tenant(body),
         "conversation_id": _identifier(body, "conversation_id") or prompt_id,
         "reply_to": partition_number(header(record, REPLY_TO_HEADER)),
+        "shadow": _shadow(record, body),
         "submitted_at": written_at(record),
     }
+
+
+def _shadow(record: Record, body: bytes) -> Shadow | None:
+    """A submitted prompt says it in a header, where its writer cannot put it by mistake; our own events in a field."""
+    if record.topic.startswith(PromptSubmitted.TYPE):
+        return shadow_of(header(record, SHADOW_HEADER))
+    found = _value(body, "shadow")
+    return shadow_of(json.dumps(found).encode()) if isinstance(found, dict) else None
 
 
 def _tenant(body: bytes) -> str:

@@ -40,8 +40,8 @@ class ConversationMemory:
         self._histories.pop(partition, None)
 
     def note_prompt(self, partition: int, event: PromptAccepted) -> None:
-        """A question was asked."""
-        if event.conversation_id != event.prompt_id:
+        """A question was asked. A shadow's is none: nobody said it."""
+        if event.conversation_id != event.prompt_id and event.shadow is None:
             conversation = (event.tenant, event.conversation_id)
             history = self._histories.setdefault(partition, History(self._bounds))
             history.asked(conversation, event.prompt_id, event.messages[-1].content, event.submitted_at)
@@ -58,11 +58,12 @@ class ConversationMemory:
             history.dropped(conversation, event.prompt_id)
 
     def before(self, partition: int, event: PromptAccepted) -> list[Turn]:
-        """Answered turns of the prompt's conversation, oldest first."""
+        """Answered turns of the prompt's conversation, oldest first. A shadow sees what its original saw."""
         history = self._histories.get(partition)
-        if history is None or event.conversation_id == event.prompt_id:
+        asked = event.shadow or event
+        if history is None or asked.conversation_id == asked.prompt_id:
             return []
-        return history.before((event.tenant, event.conversation_id), event.prompt_id, event.submitted_at)
+        return history.before((event.tenant, asked.conversation_id), asked.prompt_id, asked.submitted_at)
 
 
 class HeadMemory:

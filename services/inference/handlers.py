@@ -52,9 +52,7 @@ async def generate(
         return None
     model = _model(event, engine)
     request = _request(event, defaults, model, context)
-    key = cache_key(
-        event, model=model, temperature=request.temperature, max_tokens=request.max_tokens or defaults.max_tokens
-    )
+    key = _cache_key(event, request, defaults)
     seconds = None if event.deadline is None else (event.deadline - clock()).total_seconds()
     try:
         async with underway.until_told(event.identity, seconds):
@@ -106,9 +104,18 @@ def _request(event: PromptCleared, defaults: Defaults, model: str, context: Cont
     )
 
 
+def _cache_key(event: PromptCleared, request: GenerationRequest, defaults: Defaults) -> str | None:
+    """None for a shadow: it asks what the engine says now, and its answers are for nobody else."""
+    if event.shadow is not None:
+        return None
+    limit = request.max_tokens or defaults.max_tokens
+    return cache_key(event, model=request.model or "", temperature=request.temperature, max_tokens=limit)
+
+
 def _seed(event: PromptCleared) -> int:
-    """Drawn from the prompt's identity: done again after a crash, it writes the same text."""
-    return int.from_bytes(hashlib.sha256(repr(event.identity).encode()).digest()[:4])
+    """Drawn from the prompt's identity: done again after a crash, or as a shadow, it writes the same text."""
+    identity = event.identity if event.shadow is None else (event.tenant, event.shadow.prompt_id)
+    return int.from_bytes(hashlib.sha256(repr(identity).encode()).digest()[:4])
 
 
 async def _answer(

@@ -70,6 +70,7 @@ def _carried(event: PromptSubmitted, context: Context) -> dict[str, object]:
         "tenant": event.tenant,
         "conversation_id": event.key,
         "reply_to": context.envelope.reply_to,
+        "shadow": context.envelope.shadow,
         "deadline": event.deadline,
         "submitted_at": context.timestamp,
     }

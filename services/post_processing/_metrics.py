@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from libs.bus import Output
 from libs.telemetry import Metrics
-from schemas.responses import ResponseReady
+from schemas.responses import ResponseReady, ResponseShadow
 
 Finish = Callable[..., list[Output]]
 
@@ -17,7 +17,7 @@ def measured(handler: Finish, metrics: Metrics) -> Finish:
     def counted(*args: object, **dependencies: object) -> list[Output]:
         outputs = handler(*args, **dependencies)
         for outcome in outputs:
-            if isinstance(outcome, ResponseReady):
+            if isinstance(outcome, ResponseReady) and not isinstance(outcome, ResponseShadow):
                 reason = outcome.reason.code if outcome.reason else "none"
                 metrics.count("tailrace.outcomes", 1, {"status": outcome.status, "reason": reason})
         return outputs

@@ -6,7 +6,7 @@ from libs.bus import Context, Output, To
 from libs.clock import Clock
 from schemas.completions import CompletionChunkCleared, CompletionCleared
 from schemas.prompts import PromptFailed, PromptRefused, PromptRepeated
-from schemas.responses import Reply, ResponseReady
+from schemas.responses import Reply, ResponseReady, ResponseShadow
 from services.post_processing.domain.outcomes import answered, conflicting, failed, refused, too_old
 from services.post_processing.domain.restoration import restore
 from services.post_processing.domain.text import clean_window
@@ -24,10 +24,10 @@ def finish(event: Decision, *, context: Context, finished: FinishedPrompts, seal
         return []
     if known is not None and (before := _outcome_of(known)) is not None:
         # A second attempt at the same input: the same outcome, and the log may hold it already.
-        return [*([] if known.logged else [before]), *_copies(event, before, finished)]
+        return [*([] if known.logged else [_published(event, before)]), *_copies(event, before, finished)]
     outcome = _outcome(event, seals, clock())
     finished.decided(context.record.partition, cause, outcome)
-    return [outcome, *_copies(event, outcome, finished)]
+    return [_published(event, outcome), *_copies(event, outcome, finished)]
 
 
 def repeat(event: PromptRepeated, *, context: Context, finished: FinishedPrompts, clock: Clock) -> To | None:
@@ -70,6 +70,11 @@ def _outcome(event: Decision, seals: Seals, now: datetime) -> ResponseReady:
 
 def _outcome_of(known: Finished) -> ResponseReady | None:
     return ResponseReady.model_validate_json(known.body) if known.body is not None else None
+
+
+def _published(event: Decision, outcome: ResponseReady) -> ResponseReady | ResponseShadow:
+    """Where the outcome goes is a matter of its type: no upstream waits for that of a shadow."""
+    return outcome if event.shadow is None else ResponseShadow(**dict(outcome), shadow=event.shadow)
 
 
 def _copies(event: Decision, outcome: ResponseReady, finished: FinishedPrompts) -> list[To]:

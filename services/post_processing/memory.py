@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from libs.bus import Record, cause_of
 from schemas.prompts import PromptRepeated
-from schemas.responses import ResponseReady
+from schemas.responses import ResponseReady, ResponseShadow
 from schemas.topics import topics_of
 
 Identity = tuple[str, str]
@@ -40,7 +40,8 @@ class FinishedPrompts:
 
     def __init__(self, *, window: timedelta, limit: int, max_bytes: int) -> None:
         self.window = window
-        self.topics = tuple(topic.name for event in (ResponseReady, PromptRepeated) for topic in topics_of(event))
+        outcomes = (ResponseReady, ResponseShadow)
+        self.topics = tuple(t.name for event in (*outcomes, PromptRepeated) for t in topics_of(event))
         self._limit, self._max_bytes = limit, max_bytes
         self._shelves: dict[int, _Shelf] = {}
 

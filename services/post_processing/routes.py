@@ -7,7 +7,7 @@ from libs.clock import Clock
 from libs.telemetry import Metrics
 from schemas.completions import CompletionChunkCleared, CompletionCleared
 from schemas.prompts import PromptFailed, PromptRefused, PromptRepeated
-from schemas.responses import Reply, ResponseReady
+from schemas.responses import Reply, ResponseReady, ResponseShadow
 from services.post_processing._metrics import measured
 from services.post_processing.handlers import finish, pass_on, repeat
 from services.post_processing.memory import FinishedPrompts
@@ -18,9 +18,9 @@ def routes(finished: FinishedPrompts, seals: Seals, clock: Clock, metrics: Metri
     """The table of topics."""
     ending = partial(measured(finish, metrics), finished=finished, seals=seals, clock=clock)
     return (
-        Route(CompletionCleared, ending, emits=(ResponseReady, Reply)),
-        Route(PromptRefused, ending, emits=(ResponseReady, Reply)),
-        Route(PromptFailed, ending, emits=(ResponseReady, Reply)),
+        Route(CompletionCleared, ending, emits=(ResponseReady, ResponseShadow, Reply)),
+        Route(PromptRefused, ending, emits=(ResponseReady, ResponseShadow, Reply)),
+        Route(PromptFailed, ending, emits=(ResponseReady, ResponseShadow, Reply)),
         Route(PromptRepeated, partial(repeat, finished=finished, clock=clock), emits=(Reply,)),
         Route(
             CompletionChunkCleared,
