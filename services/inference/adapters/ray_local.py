@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
+import psutil
 import ray
 from ray._private import parameter as ray_parameter
 from ray._private import ray_constants
@@ -21,6 +22,8 @@ from libs.health import free_socket
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024
 """Ray's minimum is 75 MiB; nothing of ours goes through it but text."""
 _LOOPBACK = "127.0.0.1"
+_PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+"""All that the node would otherwise wait for its helpers to choose."""
 
 
 def start_local_ray(start_seconds: float, **options: Any) -> None:
@@ -60,7 +63,7 @@ def _patience(seconds: float) -> Iterator[None]:
     """Lets a machine that is busy starting a whole stack take its time.
 
     Ray waits 30 s for its node, and crashes it when its helper processes have not chosen their ports after 15 s. No
-    setting changes either, so the first wait is prolonged here, and the ports are given.
+    setting changes either, so the first wait is prolonged here while the node lives, and the ports are given.
     """
     services: Any = ray_services
     parameters: Any = ray_parameter
@@ -72,17 +75,24 @@ def _patience(seconds: float) -> Iterator[None]:
             try:
                 return get_node(*arguments)
             except RuntimeError:
-                if time.monotonic() > until:
+                if time.monotonic() > until or _node_has_died():
                     raise
                 time.sleep(0.2)
 
-    names = ("metrics_agent_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
     services.get_node = get_node_in_time
-    parameters.RayParams = partial(params, **dict(zip(names, _free_ports(len(names)), strict=True)))
+    parameters.RayParams = partial(params, **dict(zip(_PORTS, _free_ports(len(_PORTS)), strict=True)))
     try:
         yield
     finally:
         services.get_node, parameters.RayParams = get_node, params
+
+
+def _node_has_died() -> bool:
+    """Whether Ray's node process is only the zombie that Ray has not looked after yet."""
+    with contextlib.suppress(psutil.Error):
+        children = psutil.Process().children()
+        return any(child.name() == "raylet" and child.status() == psutil.STATUS_ZOMBIE for child in children)
+    return False
 
 
 def _free_ports(count: int) -> list[int]:

@@ -44,9 +44,7 @@ def alive(process: psutil.Process) -> bool:
 @pytest.mark.model
 @pytest.mark.timeout(300)
 async def test_ray_listens_on_loopback_only_and_dies_with_a_service_killed_without_warning() -> None:
-    service = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", STARTED, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
+    service = await asyncio.create_subprocess_exec(sys.executable, "-c", STARTED, stdout=asyncio.subprocess.PIPE)
     assert service.stdout is not None
     assert await service.stdout.readline() == b"started\n"
     children = psutil.Process(service.pid).children(recursive=True)
@@ -59,3 +57,28 @@ async def test_ray_listens_on_loopback_only_and_dies_with_a_service_killed_witho
             await asyncio.to_thread(psutil.wait_procs, children, 0.5)
     assert listening
     assert all(ipaddress.ip_address(address.removeprefix("::ffff:")).is_loopback for address in listening)
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+async def test_a_service_ends_when_its_ray_dies_on_the_way_up_so_that_it_is_started_again() -> None:
+    service = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", STARTED, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    node = await appears("raylet", psutil.Process(service.pid))
+    node.send_signal(signal.SIGKILL)
+    said, complaint = await service.communicate()
+    assert service.returncode not in (0, None)
+    assert said == b""
+    assert complaint
+
+
+async def appears(name: str, parent: psutil.Process) -> psutil.Process:
+    """The child of that name, as soon as it is there."""
+    async with asyncio.timeout(120):
+        while True:
+            for child in parent.children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if child.name() == name:
+                        return child
+            await asyncio.to_thread(psutil.wait_procs, [parent], 0.05)
