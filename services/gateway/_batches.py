@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 from libs.clock import utc_now
 from libs.service import Runtime
@@ -10,19 +11,27 @@ from services.gateway.adapters.bus_log import BusLog
 from services.gateway.adapters.http.batch_translation import ChatTranslation
 from services.gateway.adapters.http.batching import Batching
 from services.gateway.adapters.http.body import BodyLimits
+from services.gateway.adapters.http.schedules_api import Schedules
+from services.gateway.adapters.schedule_file import ScheduleFile
+from services.gateway.adapters.schedule_folder import ScheduleFolder
 from services.gateway.domain import Desk
 from services.gateway.handlers.batch_asking import Asker
 from services.gateway.handlers.batch_keeper import Keeper
 from services.gateway.handlers.batch_run import Rules
+from services.gateway.handlers.batch_schedules import Scheduler
 from services.gateway.settings import GatewaySettings
 
 
 def storage(settings: GatewaySettings, runtime: Runtime) -> tuple[FolderFiles, FolderJobs]:
     """Files and jobs, in one folder."""
-    root = settings.batch_dir or runtime.settings.data_dir / "batches"
+    root = _root(settings, runtime)
     files = FolderFiles(root, utc_now)
     longest = settings.max_body_bytes
     return files, FolderJobs(root, files, retention=settings.files_last, longest_line=longest)
+
+
+def _root(settings: GatewaySettings, runtime: Runtime) -> Path:
+    return settings.batch_dir or runtime.settings.data_dir / "batches"
 
 
 def batch_keeper(settings: GatewaySettings, jobs: FolderJobs, desk: Desk, log: BusLog) -> Keeper:
@@ -42,6 +51,27 @@ def batch_keeper(settings: GatewaySettings, jobs: FolderJobs, desk: Desk, log: B
         files_last=settings.files_last,
     )
     return Keeper(jobs, asker, rules, utc_now, at_once=settings.batch_jobs)
+
+
+def scheduler(
+    settings: GatewaySettings, runtime: Runtime, files: FolderFiles, jobs: FolderJobs, keeper: Keeper
+) -> tuple[Scheduler, Schedules]:
+    """Starts jobs by the clock; and what the HTTP operation reads."""
+    found = ScheduleFile(settings.schedules_file)
+    base = (settings.schedules_file or Path()).absolute().parent
+    store = ScheduleFolder(_root(settings, runtime), base)
+    made = Scheduler(
+        found,
+        store,
+        files,
+        jobs,
+        utc_now,
+        window=settings.batch_window,
+        files_last=settings.files_last,
+        look=settings.batch_look,
+        started=keeper.wake,
+    )
+    return made, Schedules(found, store, utc_now)
 
 
 def batch_operations(

@@ -8,12 +8,13 @@ from uuid import uuid4
 from libs.clock import utc_now
 from libs.service import VERSION, Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
-from services.gateway._batches import batch_keeper, batch_operations, storage
+from services.gateway._batches import batch_keeper, batch_operations, scheduler, storage
 from services.gateway.adapters.bus_log import BusLog
 from services.gateway.adapters.http import Dependencies, Edge, create_http
 from services.gateway.adapters.http.batching import Batching
 from services.gateway.adapters.http.body import BodyLimits
 from services.gateway.adapters.http.conversation import Patience
+from services.gateway.adapters.http.schedules_api import Schedules
 from services.gateway.adapters.http_server import http_server
 from services.gateway.adapters.key_file import KeyFile
 from services.gateway.domain import Desk
@@ -55,8 +56,9 @@ def _build(settings: GatewaySettings, runtime: Runtime) -> Parts:
     keys = KeyFile(settings.api_keys_file, every=settings.api_keys_reload)
     files, jobs = storage(settings, runtime)
     keeper = batch_keeper(settings, jobs, batch_desk, log)
+    clockwork, schedules = scheduler(settings, runtime, files, jobs, keeper)
     batching = batch_operations(settings, files, jobs, keeper, _new_id)
-    api = create_http(_dependencies(settings, runtime, desk, log, keys, batching), version=VERSION)
+    api = create_http(_dependencies(settings, runtime, desk, log, keys, batching, schedules), version=VERSION)
     edge = Edge(api, metrics=runtime.metrics, traces=runtime.traces, new_id=_new_id)
     ports: list[int] = []
     grace = runtime.settings.grace_seconds
@@ -64,14 +66,20 @@ def _build(settings: GatewaySettings, runtime: Runtime) -> Parts:
     return Parts(
         reads=HEARS,
         emits=SAYS,
-        resources=(keys, log, keeper, server),
+        resources=(keys, log, keeper, clockwork, server),
         checks={"replies": lambda: log.ready},
         ready_facts=lambda: {"url": f"http://{_named(settings.host)}:{ports[0]}"},
     )
 
 
 def _dependencies(
-    settings: GatewaySettings, runtime: Runtime, desk: Desk, log: BusLog, keys: KeyFile, batching: Batching
+    settings: GatewaySettings,
+    runtime: Runtime,
+    desk: Desk,
+    log: BusLog,
+    keys: KeyFile,
+    batching: Batching,
+    schedules: Schedules,
 ) -> Dependencies:
     return Dependencies(
         desk=desk,
@@ -89,6 +97,7 @@ def _dependencies(
         ),
         limits=BodyLimits(settings.max_body_bytes, settings.body_timeout),
         batching=batching,
+        schedules=schedules,
     )
 
 

@@ -12,6 +12,7 @@ from schemas.responses import ResponseReady
 from services.gateway.domain import Caller
 from services.gateway.domain.batch_lines import RawLine, Request, Result
 from services.gateway.domain.jobs import Job, Kind, StoredFile
+from services.gateway.domain.schedules import Schedule, Standing
 
 
 class LogUnavailable(Exception):  # noqa: N818
@@ -128,3 +129,28 @@ class Translation(Protocol):
 
     def answer(self, outcome: ResponseReady, request: Request) -> Result:
         """The response."""
+
+
+class NoInput(Exception):  # noqa: N818
+    """A schedule's input is not there."""
+
+
+class Schedules(Protocol):
+    """What an operator has scheduled."""
+
+    async def reload(self) -> Sequence[Schedule]:
+        """The schedules in force."""
+
+
+class ScheduleStore(Protocol):
+    """What schedules read and write. All raise StorageFailed."""
+
+    async def load(self, schedule: Schedule) -> Standing | None: ...
+
+    async def save(self, schedule: Schedule, standing: Standing) -> None: ...
+
+    def read_input(self, schedule: Schedule) -> AsyncIterator[bytes]:
+        """All files that match, in the order of their names. Raises NoInput."""
+
+    async def deliver(self, schedule: Schedule, name: str, content: AsyncIterator[bytes]) -> None:
+        """Puts a file where results go, whole or not at all."""

@@ -59,3 +59,5 @@ class GatewaySettings(BaseSettings):
     max_batch_lines: int = Field(default=50_000, ge=1)
     files_last: timedelta = Field(default=timedelta(days=30), gt=timedelta(0))
     """After that, files and ended jobs are removed."""
+    schedules_file: Path | None = None
+    """YAML: batches that are started by the clock. None: there are none."""

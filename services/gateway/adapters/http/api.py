@@ -24,6 +24,7 @@ from services.gateway.adapters.http.errors import ApiError, unavailable
 from services.gateway.adapters.http.files_api import add_files
 from services.gateway.adapters.http.requests import ChatRequest, DocumentRequest
 from services.gateway.adapters.http.responses import ChatCompletion, DocumentReceipt, ModelCard, ModelList
+from services.gateway.adapters.http.schedules_api import Schedules, add_schedules
 from services.gateway.domain import Caller, Desk
 from services.gateway.handlers import submit_document
 from services.gateway.ports import Keys, Log, LogUnavailable
@@ -47,6 +48,7 @@ class Dependencies:
     patience: Patience
     limits: BodyLimits
     batching: Batching
+    schedules: Schedules
 
 
 def create_http(parts: Dependencies, *, version: str) -> FastAPI:
@@ -141,6 +143,7 @@ def _router(parts: Dependencies) -> APIRouter:
 
     add_files(router, parts.batching, known)
     add_batches(router, parts.batching, known)
+    add_schedules(router, parts.schedules, known)
     return router
 
 
