@@ -27,7 +27,9 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     TAILRACE_SERVICE=${SERVICE} TAILRACE_CACHE=/var/cache/tailrace TAILRACE_DATA_DIR=/var/lib/tailrace \
     TAILRACE_HEALTH_HOST=0.0.0.0 TAILRACE_HEALTH_PORT=9000
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin tailrace \
-    && install --directory --owner 10001 /var/cache/tailrace /var/lib/tailrace
+    && install --directory --owner 10001 /var/cache/tailrace /var/lib/tailrace \
+    # A gateway may run as another user, who can read its keys.
+    && install --directory --mode 1777 /var/lib/tailrace/batches
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY schemas schemas

@@ -116,6 +116,9 @@ class _Supervisor:
         if spec.name == "gateway" and (ordinal or "TAILRACE_GATEWAY_PORT" not in os.environ):
             # Chosen here, so that callers find a restarted gateway where it was.
             own["TAILRACE_GATEWAY_PORT"] = str(free_ports(1)[0])
+        if spec.name == "gateway" and "TAILRACE_GATEWAY_BATCH_DIR" not in os.environ:
+            # One for all gateways: each answers for every job, whoever runs it.
+            own["TAILRACE_GATEWAY_BATCH_DIR"] = str(self._home.data("gateway", 0).with_name("gateway-batches"))
         return own
 
     async def _end(self) -> None:

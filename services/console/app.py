@@ -2,7 +2,7 @@
 
 import typer
 
-from services.console.commands import ask, batch, check, dead_letters, demo, documents, stack, trace
+from services.console.commands import ask, batch, batch_jobs, check, dead_letters, demo, documents, stack, trace
 
 
 def create_app() -> typer.Typer:
@@ -19,6 +19,7 @@ def create_app() -> typer.Typer:
     app.command()(stack.status)
     app.command()(ask.ask)
     app.add_typer(documents.app, name="documents")
+    batch_jobs.add_to(batch.app)
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")
     app.command()(trace.trace)

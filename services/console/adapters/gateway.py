@@ -69,20 +69,20 @@ class Gateway:
         gathered = _Gathered(on_text)
         with self._said_plainly():
             if not stream:
-                gathered.whole(_checked(self._client.post("/v1/chat/completions", json=body)).json())
+                gathered.whole(checked(self._client.post("/v1/chat/completions", json=body)).json())
                 return gathered.answer()
             body |= {"stream": True, "stream_options": {"include_usage": True}}
             with self._client.stream("POST", "/v1/chat/completions", json=body) as response:
                 if response.is_error:
                     response.read()
-                for event in _events(_checked(response)):
+                for event in _events(checked(response)):
                     gathered.chunk(event)
         return gathered.answer()
 
     def _default_model(self) -> str:
         if self._model is None:
             with self._said_plainly():
-                self._model = str(_checked(self._client.get("/v1/models")).json()["data"][0]["id"])
+                self._model = str(checked(self._client.get("/v1/models")).json()["data"][0]["id"])
         return self._model
 
     @contextmanager
@@ -152,7 +152,8 @@ class _Gathered:
         return Answer(text=text, first_text_ms=self._first, answer_ms=self._elapsed(), **self._known)
 
 
-def _checked(response: httpx.Response) -> httpx.Response:
+def checked(response: httpx.Response) -> httpx.Response:
+    """The response, if it is no error. Raises RefusedError, ConsoleError."""
     if not response.is_error:
         return response
     try:

@@ -75,13 +75,15 @@ class Pipeline:
 
     prompts: list[PromptSubmitted] = field(default_factory=list)
     outcomes: dict[tuple[str, str], tuple[str, ResponseReady]] = field(default_factory=dict)
+    silent: bool = True
+    """Whether `silence` is never answered."""
 
     async def answer(self, prompt: PromptSubmitted, *, context: Context) -> list[To] | None:
         self.prompts.append(prompt)
         partition = context.envelope.reply_to
         assert partition is not None
         word, _, rest = prompt.messages[-1].content.partition(" ")
-        if word == "silence":
+        if word == "silence" and self.silent:
             return None
         if word == "part":
             # Text, and then nothing more.
