@@ -7,11 +7,11 @@ quote what it was working on.
 import asyncio
 import inspect
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import cast
 
+from libs.bus._publisher import Ordinals
 from libs.bus._work import Work
 from libs.bus.envelope import Envelope
 from libs.bus.errors import Rejected, Retryable
@@ -19,7 +19,6 @@ from libs.bus.failures import Failure
 from libs.bus.observer import Observer, Result
 from libs.bus.routes import Context, Delivery, Output, Outputs
 from libs.clock import Clock
-from schemas.base import Event
 
 Emit = Callable[[Output, Envelope], Awaitable[None]]
 Done = tuple[Outputs, Envelope]
@@ -45,7 +44,7 @@ class Attempts:
             return cast("Outputs", self._call(work, onward, 1, _no_stream)), onward
 
     async def until_decided(
-        self, work: Work, emit: Emit, emitted: Counter[type[Event]], failed: Exception | None = None
+        self, work: Work, emit: Emit, emitted: Ordinals, failed: Exception | None = None
     ) -> Done | Failure:
         """The handler's outputs, or why the record was given up. `failed` is what the first attempt raised."""
         started = time.monotonic()

@@ -8,14 +8,13 @@ log; a failure blocks its own key and nothing else. Knows no Kafka: it works thr
 import asyncio
 import contextlib
 import random
-from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from datetime import timedelta
 
 from libs.bus._attempts import Attempts
 from libs.bus._memories import Memories
 from libs.bus._partition import Partition
-from libs.bus._publisher import Publisher
+from libs.bus._publisher import Ordinals, Publisher
 from libs.bus._work import Work
 from libs.bus.envelope import Envelope, decode, read_envelope
 from libs.bus.errors import Rejected, TooManyFailures
@@ -27,7 +26,7 @@ from libs.bus.routes import Output, Outputs, Route, as_list
 from libs.bus.transport import Bus, CommitRefused, Producer
 from libs.bus.window import KeyedWindow
 from libs.clock import Clock, utc_now
-from schemas.base import Event, Lane
+from schemas.base import Lane
 from schemas.topics import topic_named
 
 _FETCH = 500
@@ -318,7 +317,7 @@ class Stage:
 
     async def _run_inline(self, work: Work, envelope: Envelope) -> None:
         """A sync handler on a free key: no task is needed unless it fails or has failed before."""
-        emitted: Counter[type[Event]] = Counter()
+        emitted: Ordinals = {}
         try:
             outputs, onward = self._attempts.inline(work, envelope)
         except Exception as error:
@@ -366,7 +365,7 @@ class Stage:
             current = self._window.next(work.key)
 
     async def _run(self, work: Work, failed: Exception | None) -> None:
-        emitted: Counter[type[Event]] = Counter()
+        emitted: Ordinals = {}
         sent: list[asyncio.Future[object]] = []
 
         async def emit(output: Output, envelope: Envelope) -> None:
@@ -389,7 +388,7 @@ class Stage:
         self,
         work: Work,
         outputs: Outputs,
-        emitted: Counter[type[Event]],
+        emitted: Ordinals,
         envelope: Envelope,
         sent: Sequence["asyncio.Future[object]"] = (),
     ) -> None:
@@ -427,7 +426,7 @@ class Stage:
 
     def _outcomes(self, work: Work, failure: Failure) -> Sequence[Outgoing]:
         envelope = work.envelope or Envelope(f"{work.record.topic}/{work.record.partition}/{work.record.offset}")
-        ordinals: Counter[type[Event]] = Counter()
+        ordinals: Ordinals = {}
         try:
             return [
                 self._publisher.prepare(work, event, ordinals, envelope)
