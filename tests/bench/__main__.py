@@ -16,6 +16,7 @@ from pathlib import Path
 import uvloop
 from rich.console import Console
 
+from libs.service import spare_the_heap
 from libs.telemetry import configure_logs
 from tests.bench import machine, report
 from tests.bench.frame import Bench, Part
@@ -39,6 +40,8 @@ async def measure(part: Part, scale: float, console: Console) -> report.Report:
 
 async def run(chosen: Sequence[Part], scale: float, out: Path, page: Path | None) -> bool:
     """Measures part after part; whether every goal was reached."""
+    # As in a service; the peers have the same, so that the size of the benchmark's own heap is no matter.
+    spare_the_heap()
     console, reached = Console(width=None if sys.stdout.isatty() else 120), True
     configure_logs("bench", 0, "warning")
     for part in chosen:

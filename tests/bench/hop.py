@@ -14,7 +14,7 @@ import uvloop
 from libs.bus import Route
 from libs.bus.kafka import KafkaBus
 from libs.bus.transport import GroupConsumer
-from libs.service import Parts, Runtime, Service
+from libs.service import Parts, Runtime, Service, spare_the_heap
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Traces, configure_logs, configure_metrics
 from schemas.prompts import PromptAccepted
@@ -39,6 +39,7 @@ def same(event: PromptAccepted) -> PromptAccepted:
 async def hop(servers: str, source: str, target: str) -> None:
     """Until SIGTERM; says `ready` on stdout once it is in its group."""
     configure_logs("hop", 0, "warning")
+    spare_the_heap()
     metrics, _ = configure_metrics("hop", 0, None)
     bus = HopBus(
         BusSettings(bootstrap_servers=servers, topic_prefix=source),

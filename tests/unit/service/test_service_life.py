@@ -1,8 +1,10 @@
 """A service's life: ready when its parts are, healthy over HTTP, stopped cleanly, broken with a reason."""
 
 import asyncio
+import gc
 import json
 import urllib.request
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,7 +13,7 @@ from urllib.error import HTTPError
 import pytest
 
 from libs.bus import Delivery, InMemoryBus, Route, TooManyFailures
-from libs.service import Parts, Runtime, Service
+from libs.service import Parts, Runtime, Service, spare_the_heap
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, Traces, configure_metrics
 from schemas.prompts import PromptRefused
@@ -98,3 +100,18 @@ async def test_a_stage_that_breaks_ends_the_service_with_its_reason(
     with pytest.raises(TooManyFailures):
         async with asyncio.timeout(20):
             await service(settings, lambda _: parts).run_on(runtime, asyncio.Event())
+
+
+def test_what_is_imported_is_spared_by_the_garbage_collector_and_what_comes_later_is_not() -> None:
+    class Ring:
+        def __init__(self) -> None:
+            self.itself = self
+
+    spare_the_heap()
+    try:
+        assert gc.get_freeze_count() > 10_000
+        gone = weakref.ref(Ring())
+        gc.collect()
+        assert gone() is None
+    finally:
+        gc.unfreeze()
