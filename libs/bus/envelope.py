@@ -31,6 +31,7 @@ SHADOW_HEADER = "shadow"
 _JSON = (b"application/json", b"application/cloudevents+json")
 _MAX_ID = 512
 _MAX_TRACESTATE = 512
+_PLAIN_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$\[\]-]{0,63}|[0-9]{1,5}")
 _TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -43,6 +44,24 @@ class Envelope:
     tracestate: bytes | None = None
     reply_to: int | None = None
     shadow: Shadow | None = None
+
+
+_EXPECTED = {
+    "tuple_type": "an array",
+    "list_type": "an array",
+    "string_type": "a string",
+    "int_type": "an integer",
+    "int_parsing": "an integer",
+    "int_from_float": "an integer",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+}
+"""The JSON words for what pydantic says in Python's."""
 
 
 def decode(record: Record, event_type: type[E]) -> E:
@@ -70,13 +89,18 @@ def explain(error: ValidationError) -> str:
 
 
 def _detail(location: tuple[int | str, ...], kind: str, message: str) -> str:
-    where = ".".join(str(part)[:64] for part in location)
+    # A name that is no plain word might be anything, somebody's address too: it is not repeated.
+    where = ".".join(str(part) if _PLAIN_NAME.fullmatch(str(part)) else "..." for part in location)
     if kind == "json_invalid":
         return f"the body is not valid JSON ({message.removeprefix('Invalid JSON: ')})"
     if kind == "extra_forbidden":
         return f'unknown field "{where}": remove it or mend its name'
     if kind == "missing":
         return f'required field "{where}" is missing'
+    if (expected := _EXPECTED.get(kind)) is not None:
+        return f'field "{where}" must be {expected}' if where else f"the body must be {expected}"
+    if kind in ("too_short", "too_long"):
+        message = re.sub("^(Tuple|List)", "Array", message)
     return f'field "{where}": {message}' if where else message.removeprefix("Value error, ")
 
 

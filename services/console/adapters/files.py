@@ -32,6 +32,13 @@ def find_documents(arguments: Iterable[str], root: Path) -> list[Found]:
     return list(found.values())
 
 
+def passed_over(arguments: Iterable[str]) -> list[Path]:
+    """Files in the named folders whose suffix says that they are no documents."""
+    folders = [Path(argument) for argument in arguments if Path(argument).is_dir()]
+    files = {path for folder in folders for path in folder.rglob("*") if path.is_file() and not _hidden(path, folder)}
+    return sorted(path for path in files if media_type_of(path) is None)
+
+
 def _expand(argument: str) -> Iterator[Path]:
     path = Path(argument)
     if path.is_dir():

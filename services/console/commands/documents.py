@@ -12,7 +12,7 @@ from libs.bus.kafka import KafkaBus
 from libs.clock import utc_now
 from schemas.documents import DocumentSubmitted
 from services.console.adapters.connection import with_bus
-from services.console.adapters.files import find_documents, loader
+from services.console.adapters.files import find_documents, loader, passed_over
 from services.console.adapters.terminal import err, out, print_json, progress
 from services.console.commands.stack import Json
 from services.console.domain.documents import DocumentResult
@@ -34,6 +34,10 @@ def add(
 ) -> None:
     """Submit documents and wait until each is indexed or refused. Exit code 1 when one was refused."""
     documents = [(found.document_id, loader(found, tenant, collection)) for found in find_documents(paths, root)]
+    if others := passed_over(paths):
+        err().print(
+            f"{len(others)} other files left out, such as {escape(others[0].name)}; known are .md .html .txt .pdf"
+        )
     _run(documents, as_json=as_json)
 
 

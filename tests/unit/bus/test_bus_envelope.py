@@ -204,3 +204,25 @@ def test_a_rejection_never_quotes_the_content() -> None:
         decode(record(body), PromptSubmitted)
     assert "secret" not in str(caught.value)
     assert "messages.0.content" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"messages": 3}, 'field "messages" must be an array'),
+        (
+            {"messages": [3, 4]},
+            'field "messages.0" must be an object; field "messages.1" must be an object; '
+            'field "messages": Array should have at least 1 item after validation, not 0',
+        ),
+        ({"tenant": 3}, 'field "tenant" must be a string'),
+        ({"stream": "perhaps"}, 'field "stream" must be true or false'),
+        ({"parameters": {"seed": "x"}}, 'field "parameters.seed" must be an integer'),
+        ({"parameters": []}, 'field "parameters" must be an object'),
+    ],
+)
+def test_a_wrong_type_is_told_in_the_words_of_json(fields: dict[str, object], told: str) -> None:
+    body = {"prompt_id": "p", "messages": [{"role": "user", "content": "x"}], **fields}
+    with pytest.raises(Rejected) as caught:
+        decode(StoredRecord("prompt-submitted", 0, 0, 0, None, json.dumps(body).encode(), ()), PromptSubmitted)
+    assert str(caught.value) == told

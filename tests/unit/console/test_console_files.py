@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from services.console.adapters.files import batch_lines, find_documents
+from services.console.adapters.files import batch_lines, find_documents, passed_over
 from services.console.adapters.results import ResultFile
 from services.console.domain.errors import ConsoleError
 
@@ -25,6 +25,10 @@ def ids(arguments: list[str], root: Path) -> list[str]:
 
 def test_a_folder_stands_for_its_documents_and_hidden_ones_are_left_out(folder: Path) -> None:
     assert ids([str(folder)], folder) == ["README.md", "docs/a.html", "docs/deep/b.txt"]
+
+
+def test_what_a_folder_holds_beside_documents_is_named(folder: Path) -> None:
+    assert passed_over([str(folder), str(folder / "README.md")]) == [folder / "docs" / "code.py"]
 
 
 def test_a_glob_and_a_file_it_names_already_are_one_document(folder: Path) -> None:
