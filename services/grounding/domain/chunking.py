@@ -42,8 +42,9 @@ def chunk(blocks: Iterable[Block], count: Count, sizes: Sizes) -> Iterator[Passa
     """Passages in document order; none crosses a heading or a page."""
 
     def size(text: str) -> int:
-        # A tokenizer may see one unknown token in any long run of characters; bytes must be bounded all the same.
-        return max(count(text), len(text) // _CHARACTERS_PER_TOKEN)
+        # A tokenizer may see one unknown token in any long run of characters, or none in many short ones; bytes and
+        # pieces must be bounded all the same.
+        return max(1, count(text), len(text) // _CHARACTERS_PER_TOKEN)
 
     for location, section in groupby(blocks, key=lambda block: block.location):
         room = max(sizes.target - (size(location) if location else 0), sizes.target // 2)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from bs4 import BeautifulSoup
 from bs4.element import NavigableString, PageElement, PreformattedString, Tag
 
+from libs.bus import Rejected
 from services.grounding.domain.blocks import Block, HeadingPath, Kind, Structure
 
 _NOISE = ("script", "style", "noscript", "template", "nav", "svg", "iframe", "form", "button", "head")
@@ -15,17 +16,49 @@ _CONTAINERS = frozenset(
     | {"details", "summary", "blockquote", "center", "dl", "dt", "dd"}
 )
 _WHITE = re.compile(r"\s+")
+_DEEPEST = 64
+_MOST_TAGS = 50_000
 
 
 def read_html(text: str) -> Structure:
-    """Blocks under their headings. The title is that of `<title>`, or the first `<h1>`."""
-    soup = BeautifulSoup(text, "html.parser")
+    """Blocks under their headings. The title is that of `<title>`, or the first `<h1>`.
+
+    Raises Rejected for what is nested too deep or has too many tags: reading it would take minutes.
+    """
+    if text.count("<") > _MOST_TAGS:
+        raise Rejected(f"the HTML has more than {_MOST_TAGS} tags; split the document")
+    soup = BeautifulSoup(_closed(text), "html.parser")
+    if _deeper_than(soup, _DEEPEST):
+        raise Rejected(f"the HTML is nested deeper than {_DEEPEST} levels; close its tags, or make it flatter")
     title = soup.title.get_text(" ", strip=True) if soup.title else None
     for element in soup(_NOISE):
         element.decompose()
     first = soup.find("h1")
     title = title or (_words(first) if first else None)
     return Structure(list(_blocks(soup, HeadingPath())), title or None)
+
+
+def _closed(text: str) -> str:
+    """Without comments and the like, and without a last tag that never ends.
+
+    The parser would look for the end of each of them anew, in all of the text.
+    """
+    for opening, closing in (("<!--", "-->"), ("<![", ">"), ("<?", ">")):
+        kept, at = [], 0
+        while (start := text.find(opening, at)) >= 0:
+            kept.append(text[at:start])
+            end = text.find(closing, start + len(opening))
+            at = end + len(closing) if end >= 0 else len(text)
+        text = "".join((*kept, text[at:]))
+    last = text.rfind(">") + 1
+    return text[:last] + text[last:].replace("<", "&lt;")
+
+
+def _deeper_than(soup: BeautifulSoup, levels: int) -> bool:
+    level: list[Tag] = [soup]
+    for _ in range(levels + 1):
+        level = [child for tag in level for child in tag.children if isinstance(child, Tag)]
+    return bool(level)
 
 
 def _blocks(root: Tag, path: HeadingPath) -> Iterator[Block]:

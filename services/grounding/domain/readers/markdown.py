@@ -4,13 +4,17 @@ import re
 from collections.abc import Iterator, Sequence
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
+from libs.bus import Rejected
 from services.grounding.domain.blocks import Block, HeadingPath, Kind, Structure
 from services.grounding.domain.readers.html import read_html
 
 _FRONT_MATTER = re.compile(r"\A---\n(?P<fields>(?:[^\n]*\n)*?)(?:---|\.\.\.)(?:\n|\Z)")
 _FRONT_TITLE = re.compile(r"^title:[ \t]*[\"']?(?P<title>[^\"'\n]+)", re.MULTILINE)
+_DEEP_QUOTE = re.compile(r"^[ \t]{0,3}(?:>[ \t]?){33}", re.MULTILINE)
+_LONGEST_PARAGRAPH = 4_000
 _SOURCE_KINDS: dict[str, Kind] = {
     "bullet_list_open": "list",
     "ordered_list_open": "list",
@@ -20,15 +24,38 @@ _SOURCE_KINDS: dict[str, Kind] = {
 
 
 def read_markdown(text: str) -> Structure:
-    """Blocks under their headings. A single leading `#` heading is the title."""
+    """Blocks under their headings. A single leading `#` heading is the title. Raises Rejected for what is too deep."""
     text = text.replace("\r\n", "\n")
     title = None
     if (front := _FRONT_MATTER.match(text)) is not None:
         found = _FRONT_TITLE.search(front["fields"])
         title = found["title"].strip() if found else None
         text = text[front.end() :]
-    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    if _DEEP_QUOTE.search(text):
+        raise Rejected("the Markdown has quotations within quotations beyond 32 levels; make it flatter")
+    tokens = _parser().parse(text)
     return Structure(list(_blocks(tokens, text.split("\n"))), title or _title(tokens))
+
+
+def _parser() -> MarkdownIt:
+    parser = MarkdownIt("commonmark").enable("table")
+    parser.core.ruler.at("inline", _inline)
+    return parser
+
+
+def _inline(state: StateCore) -> None:
+    """As the parser does, but a paragraph longer than any honest one is plain text.
+
+    Marks within it would take quadratic time.
+    """
+    for token in state.tokens:
+        if token.type != "inline":
+            continue
+        token.children = token.children or []
+        if len(token.content) > _LONGEST_PARAGRAPH:
+            token.children.append(Token("text", "", 0, content=token.content))
+        else:
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
 
 
 def _title(tokens: Sequence[Token]) -> str | None:

@@ -4,6 +4,7 @@ import io
 import logging
 import re
 from collections.abc import Iterator
+from typing import Any
 
 from libs.bus import Rejected
 from services.grounding.domain.blocks import Block, Structure
@@ -11,6 +12,8 @@ from services.grounding.domain.blocks import Block, Structure
 _BLANK = re.compile(r"\n\s*\n")
 _HYPHENATED = re.compile(r"(?<=[a-zà-ÿ])-\n(?=[a-zà-ÿ])")
 _MAX_PAGES = 2_000
+_MAX_CONTENT_BYTES = 2_000_000
+"""Drawing instructions of all pages together, unpacked: reading takes some seconds for each million."""
 
 
 def read_pdf(data: bytes) -> Structure:
@@ -25,10 +28,10 @@ def read_pdf(data: bytes) -> Structure:
         locked = reader.is_encrypted and not reader.decrypt("")
         pages = 0 if locked else len(reader.pages)
         title = None if locked or not reader.metadata else reader.metadata.title
-        texts = [] if pages > _MAX_PAGES else [reader.pages[n].extract_text() for n in range(pages)]
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError) as error:
+        texts = [] if pages > _MAX_PAGES else list(_texts(reader, pages))
+    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError, OSError):
         # pypdf lets parsing errors of many kinds through; all of them mean that these bytes are no sound PDF.
-        raise Rejected(f"the PDF cannot be read ({type(error).__name__}); save it again with another tool") from None
+        raise Rejected("the PDF cannot be read; save it again with another tool") from None
     if locked:
         raise Rejected("the PDF is encrypted; send it without a password")
     if pages > _MAX_PAGES:
@@ -37,6 +40,17 @@ def read_pdf(data: bytes) -> Structure:
     if not blocks:
         raise Rejected("the PDF holds no text, perhaps only scanned pictures; run text recognition on it first")
     return Structure(blocks, str(title).strip() or None if title else None)
+
+
+def _texts(reader: Any, pages: int) -> Iterator[str]:
+    left = _MAX_CONTENT_BYTES
+    for number in range(pages):
+        page = reader.pages[number]
+        contents = page.get_contents()
+        left -= len(contents.get_data()) if contents is not None else 0
+        if left < 0:
+            raise Rejected(f"the PDF unpacks to more than {_MAX_CONTENT_BYTES} bytes of page content; split it")
+        yield page.extract_text()
 
 
 def _paragraphs(text: str, page: int) -> Iterator[Block]:

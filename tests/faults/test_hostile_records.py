@@ -1,0 +1,221 @@
+"""A thousand hostile records on every public topic, good prompts among them: each ends in a clear word, nothing stops.
+
+TAILRACE_FAULTS_CASES sets how many for each topic, TAILRACE_FAULTS_SEED which; a failure names both.
+"""
+
+import asyncio
+import json
+import os
+import re
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from infra.kafka import ensure_topics
+from libs.bus import Record, Rejected, cause_of, decode
+from libs.bus.records import StoredRecord
+from libs.settings import BusSettings
+from schemas.prompts import PromptCancelled
+from schemas.topics import CATALOGUE
+from tests.support.hostile import Case, cases
+from tests.support.hostile.bodies import PERSON
+from tests.support.whole_path import WholePath, whole_path
+
+pytestmark = pytest.mark.timeout(900)
+CASES = int(os.environ.get("TAILRACE_FAULTS_CASES", "1000"))
+SEED = int(os.environ.get("TAILRACE_FAULTS_SEED", "4"))
+PROMPTS = ("prompt-submitted", "prompt-submitted-batch")
+PUBLIC = (*PROMPTS, "document-submitted", "prompt-cancelled")
+ANSWERS = (
+    *("prompt-accepted", "prompt-accepted-batch", "prompt-refused", "prompt-refused-batch", "prompt-failed"),
+    *("prompt-failed-batch", "prompt-repeated", "prompt-repeated-batch", "document-accepted", "document-refused"),
+)
+OF_PROMPTS = tuple(name for name in ANSWERS if name.startswith(("prompt-accepted", "prompt-refused", "prompt-failed")))
+PERSONAL = (PERSON, *PERSON.split(", "), "Jane", "example.org")
+_NOT_FOR_PEOPLE = re.compile(
+    r"Traceback|File \"|\b[A-Z][A-Za-z]+(Error|Exception)\b|\b0x[0-9a-f]{6,}|<class |\bNoneType\b"
+)
+EVERY = max(1, CASES // 10)
+"""How many hostile records stand between two good ones."""
+Place = tuple[str, int, int]
+
+
+@dataclass
+class Aftermath:
+    """What was sent, and what was found in the log when nothing was left to do."""
+
+    sent: dict[Place, Case] = field(default_factory=dict)
+    good: dict[str, str] = field(default_factory=dict)
+    """Topic of each good prompt, by its id."""
+    records: dict[str, list[Record]] = field(default_factory=dict)
+    unwell: list[str] = field(default_factory=list)
+    lag: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def letters(self) -> dict[Place, Record]:
+        """Dead letters of all topics, by the place of the record they are about."""
+        return {_origin(r): r for name, found in self.records.items() if name.endswith("-dlq") for r in found}
+
+    @property
+    def outcomes(self) -> dict[str, dict[str, Any]]:
+        """The last outcome of each prompt id."""
+        found = [
+            json.loads(r.value or b"")
+            for name in ("response-ready", "response-ready-batch")
+            for r in self.records[name]
+        ]
+        return {outcome["prompt_id"]: outcome for outcome in found}
+
+    @property
+    def reasons(self) -> list[tuple[str, str]]:
+        """Every code and sentence that was given to anybody."""
+        told = [(_text(r, "dlq_code"), _text(r, "dlq_reason")) for r in self.letters.values()]
+        bodies = [json.loads(r.value or b"") for r in self.records["document-refused"]]
+        given = [body["reason"] for body in (*bodies, *self.outcomes.values()) if body.get("reason")]
+        return told + [(reason["code"], reason["message"]) for reason in given]
+
+
+def _origin(letter: Record) -> Place:
+    return (_text(letter, "dlq_topic"), int(_text(letter, "dlq_partition")), int(_text(letter, "dlq_offset")))
+
+
+def _text(record: Record, name: str) -> str:
+    found = [value for key, value in record.headers if key == name]
+    return found[-1].decode() if found else ""
+
+
+@pytest.fixture(scope="module")
+async def aftermath(shared_broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Aftermath]:
+    settings = BusSettings(
+        bootstrap_servers=shared_broker, topic_prefix=f"t{uuid.uuid4().hex[:12]}-", topic_partitions=2
+    )
+    await ensure_topics(settings, [replace(t, name=settings.topic_prefix + t.name) for t in CATALOGUE])
+    print(f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}")
+    async with whole_path(settings, tmp_path_factory.mktemp("path")) as path:
+        found = Aftermath()
+        for topic in PUBLIC:
+            await flood(path.settings, topic, found)
+        await path.nothing_left(150 + CASES / 10)
+        found.unwell, found.lag = await path.unwell(), await path.lag()
+        for name in (topic.name for topic in CATALOGUE):
+            found.records[name] = await everything(path, name)
+        yield found
+
+
+async def everything(path: WholePath, topic: str) -> list[Record]:
+    return [
+        record for partition in await path.bus.partitions(topic) async for record in path.bus.read(topic, partition)
+    ]
+
+
+async def flood(settings: BusSettings, topic: str, found: Aftermath) -> None:
+    """Writes the hostile records, and a good prompt to each partition before, among and after them."""
+    waiting: list[tuple[Case | None, asyncio.Future[Any]]] = []
+    async with AIOKafkaProducer(
+        bootstrap_servers=settings.bootstrap_servers, max_batch_size=4_100_000, max_request_size=4_150_000, linger_ms=5
+    ) as producer:
+        for number, case in enumerate(cases(topic, CASES, SEED)):
+            if number % EVERY in (0, 1):
+                waiting.append((None, await good_one(producer, settings, topic, case.partition, found)))
+            waiting.append((case, await send(producer, settings, case)))
+        waiting += [(None, await good_one(producer, settings, topic, partition, found)) for partition in range(2)]
+        for sent, future in waiting:
+            written = await future
+            if sent is not None:
+                found.sent[topic, sent.partition, written.offset] = sent
+
+
+async def send(producer: AIOKafkaProducer, settings: BusSettings, case: Case) -> "asyncio.Future[Any]":
+    # The client takes no record without both.
+    value = b"" if case.key is None and case.value is None else case.value
+    sent: asyncio.Future[Any] = await producer.send(
+        settings.topic_prefix + case.topic, value, case.key, case.partition, headers=case.headers
+    )
+    return sent
+
+
+async def good_one(
+    producer: AIOKafkaProducer, settings: BusSettings, topic: str, partition: int, found: Aftermath
+) -> "asyncio.Future[Any]":
+    name = f"good-{uuid.uuid4().hex}"
+    if topic in PROMPTS:
+        found.good[name] = topic
+    body: dict[str, Any] = {
+        "document-submitted": {"document_id": name, "content": f"# A good one\n\n{name}"},
+        "prompt-cancelled": {"prompt_id": name},
+    }.get(topic, {"prompt_id": name, "messages": [{"role": "user", "content": "hi"}]})
+    return await send(producer, settings, Case("good", topic, partition, name.encode(), json.dumps(body).encode(), []))
+
+
+@pytest.fixture(autouse=True)
+def how_to_repeat() -> None:
+    """A failure shows what was printed."""
+    print(f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}")
+
+
+def test_every_hostile_record_ends_in_a_clear_word(aftermath: Aftermath) -> None:
+    answered = {cause_of(r) for name in ANSWERS for r in aftermath.records[name]}
+    letters = aftermath.letters
+    silent = [
+        (place, case.kind)
+        for place, case in aftermath.sent.items()
+        if place not in letters and place not in answered and not _may_be_silent(place, case, aftermath)
+    ]
+    assert len(aftermath.sent) == CASES * len(PUBLIC)
+    assert silent == []
+    assert all(_text(letter, "dlq_reason") for letter in letters.values())
+
+
+def _may_be_silent(place: Place, case: Case, aftermath: Aftermath) -> bool:
+    """A well-formed cancellation has no answer of its own; a prompt repeated as it was, none but the first."""
+    if case.topic == "prompt-cancelled":
+        return _readable(case)
+    return case.topic in PROMPTS and json.loads(case.value or b"").get("prompt_id") in aftermath.outcomes
+
+
+def _readable(case: Case) -> bool:
+    try:
+        decode(StoredRecord(case.topic, 0, 0, 0, case.key, case.value), PromptCancelled)
+    except Rejected:
+        return False
+    return True
+
+
+def test_whoever_can_be_told_is_told(aftermath: Aftermath) -> None:
+    """Each prompt that was accepted or refused has its outcome; so has each broken one whose id can be read."""
+    known = {json.loads(r.value or b"")["prompt_id"] for name in OF_PROMPTS for r in aftermath.records[name]}
+    assert known - set(aftermath.outcomes) == set()
+    assert {outcome["status"] for outcome in aftermath.outcomes.values()} == {"answered", "refused", "failed"}
+
+
+def test_good_prompts_before_among_and_after_are_answered(aftermath: Aftermath) -> None:
+    statuses = {name: aftermath.outcomes.get(name, {}).get("status") for name in aftermath.good}
+    assert set(statuses.values()) == {"answered"}
+    assert len(statuses) >= 2 * 2 * 3
+
+
+def test_every_service_is_ready_and_has_nothing_left_to_do(aftermath: Aftermath) -> None:
+    assert aftermath.unwell == []
+    assert aftermath.lag == {}
+
+
+def test_no_hostile_record_meets_a_bug_of_ours(aftermath: Aftermath) -> None:
+    bugs = [
+        (place, _text(letter, "dlq_reason"), aftermath.sent.get(place))
+        for place, letter in aftermath.letters.items()
+        if _text(letter, "dlq_code") == "internal_error"
+    ]
+    assert bugs == []
+    assert [message for code, message in aftermath.reasons if code == "internal_error"] == []
+
+
+def test_every_reason_is_a_short_sentence_that_quotes_nobody(aftermath: Aftermath) -> None:
+    for code, message in aftermath.reasons:
+        assert code
+        assert 10 < len(message) < 500, message
+        assert not _NOT_FOR_PEOPLE.search(message), message
+        assert not any(part in message for part in PERSONAL), message
