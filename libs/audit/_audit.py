@@ -23,6 +23,7 @@ from schemas.prompts import PromptCancelled
 FIRST_READ = COMPLETION_CLEARED
 _CANCELLED = PromptCancelled.TYPE
 _EVERY = 1000
+_COUNTED = tuple(field.name for field in fields(TopicCount))
 
 
 class Audit:
@@ -173,5 +174,5 @@ def whole(records: Iterable[Record]) -> Span:
 
 
 def _add(sum_: TopicCount, more: TopicCount) -> None:
-    for field in fields(TopicCount):
-        setattr(sum_, field.name, getattr(sum_, field.name) + getattr(more, field.name))
+    for name in _COUNTED:
+        setattr(sum_, name, getattr(sum_, name) + getattr(more, name))

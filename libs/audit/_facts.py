@@ -37,6 +37,8 @@ class Fact:
     """One record without its content. An empty `prompt_id`: no prompt can be read from it."""
 
     place: Place
+    kind: str | None
+    """The event's type; None for a dead letter."""
     tenant: str
     prompt_id: str
     timestamp: int
@@ -56,11 +58,6 @@ class Fact:
     agrees: bool | None = None
     """Of an answer, whether it says what was cleared; of a clearance, whether of what was generated. None: unknown."""
 
-    @property
-    def kind(self) -> str | None:
-        """The event's type; None for a dead letter."""
-        return kind_of(self.place.topic)
-
     def but(self, *, agrees: bool | None) -> "Fact":
         """The same, its text compared."""
         return replace(self, agrees=agrees)
@@ -76,6 +73,7 @@ def fact_of(record: Record) -> tuple[Fact, dict[str, Any]]:
     kind = kind_of(record.topic)
     fact = Fact(
         place,
+        kind,
         tenant,
         prompt_id,
         record.timestamp,

@@ -1,5 +1,6 @@
 """All facts of one prompt, and the ways between them: what rests on what, and where it began."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -14,6 +15,9 @@ class History:
         self.facts = facts
         self.tenant, self.prompt_id = facts[0].tenant, facts[0].prompt_id
         self._at = {fact.place: fact for fact in facts}
+        self._of: dict[str | None, list[Fact]] = defaultdict(list)
+        for fact in facts:
+            self._of[fact.kind].append(fact)
 
     def at(self, place: Place | None) -> Fact | None:
         """The prompt's record at that place."""
@@ -21,7 +25,7 @@ class History:
 
     def of(self, kind: str) -> list[Fact]:
         """Its events of a type, both lanes."""
-        return [fact for fact in self.facts if fact.kind == kind]
+        return self._of.get(kind, [])
 
     @cached_property
     def events(self) -> list[Fact]:
@@ -31,7 +35,7 @@ class History:
     @cached_property
     def letters(self) -> list[Fact]:
         """Its dead letters."""
-        return [fact for fact in self.facts if fact.kind is None]
+        return self._of.get(None, [])
 
     @cached_property
     def submissions(self) -> list[Fact]:

@@ -21,6 +21,7 @@ _CACHE_KB = 32 * 1024
 _AT_ONCE = 2000
 _NAMES = tuple(topic.name for topic in CATALOGUE)
 _NUMBERS = {name: number for number, name in enumerate(_NAMES)}
+_KINDS = tuple(map(kind_of, _NAMES))
 _UNKNOWN = "an unknown topic"
 _FACT = "tenant, prompt_id, topic, part, off, ms, id, source, ctopic, cpart, coff, key, body, decision, status, agrees"
 _TABLES = f"""
@@ -170,7 +171,7 @@ def _fact(row: tuple[Any, ...]) -> Fact:
     cause = None if ctopic == -1 else Place(_NAMES[ctopic] if ctopic >= 0 else _UNKNOWN, cpart, coff)
     place = Place(_NAMES[topic], part, off)
     agreed = None if agrees is None else bool(agrees)
-    return Fact(place, tenant, prompt_id, ms, name, source, cause, key, body, decision, status, agreed)
+    return Fact(place, _KINDS[topic], tenant, prompt_id, ms, name, source, cause, key, body, decision, status, agreed)
 
 
 def _turn(row: tuple[Any, ...]) -> Turn:

@@ -228,7 +228,7 @@ async def test_without_its_topics_a_log_cannot_be_checked() -> None:
 
 async def test_a_log_that_gives_nothing_is_given_up() -> None:
     class Silent(Kept):
-        async def read(self, topic: str, partition: int, **_: object) -> AsyncGenerator[Record, None]:  # type: ignore[override]
+        async def read(self, topic: str, partition: int, **_: object) -> AsyncGenerator[Record, None]:
             await self.arrival(3600)
             yield self.records(topic)[0]
 
