@@ -54,5 +54,6 @@ DEAD_LETTER: dict[str, Any] = {
         "dlq_partition": _text("Where it was read."),
         "dlq_offset": _text("Where it was read."),
         "dlq_time": _text("When it was given up.", format="date-time"),
+        "replayed_from": _text("topic/partition/offset of the dead letter that was written back to be this record."),
     },
 }

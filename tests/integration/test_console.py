@@ -222,12 +222,15 @@ async def test_a_dead_letter_is_listed_shown_mended_and_replayed(place: Place) -
         assert (shown["body_form"], shown["body"]) == ("text", prompt("p-1", "wrong").decode())
 
         dry = await place.tailrace("dead-letters", "replay", "--topic", "prompt-submitted", "--dry-run", "--json")
-        assert dry.json["replayed"] == [{"from": address, "to": "prompt-submitted"}]
+        assert dry.json["replayed"] == [{"from": address, "to": "prompt-submitted", "prompt_id": "p-1"}]
         place.environ["EDITOR"] = "sed -i s/wrong/right/"
         done = await place.tailrace("dead-letters", "replay", address, "--edit")
         assert done.code == 0, done.err
         assert "not answered a second time" in done.out
         await place.written("response-ready", 1)
+        [marked] = (await place.tailrace("dead-letters", "list", "--json")).json
+        assert marked["replayed"].startswith("prompt-submitted/")
+        assert (await place.tailrace("dead-letters", "list", "--pending", "--json")).json == []
     missing = await place.tailrace("dead-letters", "show", "prompt-submitted-dlq/0/99")
     assert missing.code == 1
     assert "there is no record" in missing.err

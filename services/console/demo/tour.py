@@ -17,6 +17,7 @@ from services.console.adapters.results import ResultFile
 from services.console.demo import script
 from services.console.demo.report import Asked, Flood, Indexed, Malformed, Private
 from services.console.demo.upstream import JSON, Upstream
+from services.console.domain.dead_letters import Wanted
 from services.console.domain.errors import ConsoleError
 from services.console.handlers import dead_letters
 from services.console.handlers.batch import Batch
@@ -127,7 +128,7 @@ async def malformed(bus: KafkaBus, upstream: Upstream) -> Malformed:
     """Bytes that are no prompt: the upstream gets its outcome, the operator a dead letter."""
     began = time.perf_counter()
     outcome = await upstream.send(script.MALFORMED_ID, script.MALFORMED.encode(), within=PATIENCE)
-    found = await dead_letters.newest(bus, 1, topic="prompt-submitted-dlq", code=None, reason=None, since_ms=None)
+    found = await dead_letters.newest(bus, 1, Wanted(topic="prompt-submitted-dlq"))
     if not found:
         raise ConsoleError("the malformed message has an outcome, but no dead letter")
     return Malformed(sent=script.MALFORMED, asked=_asked("(cut short)", outcome, began), letter=found[0])

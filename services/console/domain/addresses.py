@@ -1,5 +1,6 @@
 """Where a record lies, as operators read and type it: `prompt-submitted-dlq/3/17`."""
 
+import re
 from typing import NamedTuple
 
 from schemas.topics import topic_named
@@ -17,12 +18,36 @@ class Address(NamedTuple):
         return f"{self.topic}/{self.partition}/{self.offset}"
 
 
+class Range(NamedTuple):
+    """Offsets of one partition, both ends included."""
+
+    topic: str
+    partition: int
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.first}-{self.last}"
+
+
 def read_address(text: str) -> Address:
     """The address of a dead letter. Raises ConsoleError."""
-    parts = text.strip().split("/")
-    if len(parts) != 3 or not (parts[1].isdigit() and parts[2].isdigit()):
-        raise ConsoleError(f'"{text}" is no address; write TOPIC/PARTITION/OFFSET as the list shows it', exit_code=2)
-    return Address(dead_letter_name(parts[0]), int(parts[1]), int(parts[2]))
+    found = read_range(text)
+    if found.first != found.last:
+        raise ConsoleError(f'"{text}" is a range; name one record', exit_code=2)
+    return Address(found.topic, found.partition, found.first)
+
+
+def read_range(text: str) -> Range:
+    """One dead letter, or those of a range of offsets. Raises ConsoleError."""
+    match = re.fullmatch(r"([^/]+)/([0-9]{1,9})/([0-9]{1,18})(?:-([0-9]{1,18}))?", text.strip())
+    if match is None or int(match[4] or match[3]) < int(match[3]):
+        raise ConsoleError(
+            f'"{text}" is no address; write TOPIC/PARTITION/OFFSET as the list shows it, or a range of offsets: '
+            "TOPIC/PARTITION/FIRST-LAST",
+            exit_code=2,
+        )
+    return Range(dead_letter_name(match[1]), int(match[2]), int(match[3]), int(match[4] or match[3]))
 
 
 def dead_letter_name(topic: str) -> str:

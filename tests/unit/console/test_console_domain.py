@@ -9,16 +9,17 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from libs.bus import Failure, StoredRecord
+from libs.bus import Failure, Outgoing, StoredRecord
 from libs.bus.failures import dead_letter
 from schemas.topics import MAX_MESSAGE_BYTES
 from services.console.adapters.results import ResultFile
 from services.console.domain.addresses import Address, read_address
 from services.console.domain.batch import Line, Refusal, read_line
-from services.console.domain.dead_letters import describe, original, shown_body
+from services.console.domain.dead_letters import describe, shown_body
 from services.console.domain.documents import document_of, media_type_of
 from services.console.domain.errors import ConsoleError
 from services.console.domain.spans import read_span
+from services.console.domain.writing_back import record_it_was, written_back
 from services.console.handlers.batch import plan
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,21 +138,27 @@ def test_a_dead_letter_tells_its_reason_its_origin_and_its_prompt() -> None:
     assert (letter.prompt_id, letter.key, letter.time) == ("p-1", "c-1", NOW)
 
 
-def test_a_replayed_record_is_the_one_that_was_given_up() -> None:
-    out = original(a_dead_letter(), b"{}", partitions=2)
+def back(letter: StoredRecord, body: bytes | None = b"{}", partitions: int = 2) -> Outgoing:
+    return written_back(record_it_was(letter), body, Address(letter.topic, letter.partition, letter.offset), partitions)
+
+
+def test_a_replayed_record_is_the_one_that_was_given_up_and_says_which_letter_it_was() -> None:
+    out = back(a_dead_letter())
     assert (out.topic, out.partition, out.key, out.value) == ("prompt-submitted", 1, b"c-1", b"{}")
-    assert out.headers == (("ce_id", b"x"), ("odd", b"\xff"))
+    assert out.headers == (("ce_id", b"x"), ("odd", b"\xff"), ("replayed_from", b"prompt-submitted-dlq/0/3"))
 
 
 def test_a_replay_to_a_topic_with_fewer_partitions_leaves_the_choice_to_the_key() -> None:
-    assert original(a_dead_letter(), b"{}", partitions=1).partition is None
+    assert back(a_dead_letter(), partitions=1).partition is None
 
 
 def test_a_dead_letter_that_is_not_all_of_its_record_is_not_replayed() -> None:
     with pytest.raises(ConsoleError, match="cut at"):
-        original(a_dead_letter(), b"x" * (MAX_MESSAGE_BYTES - 64 * 1024), partitions=2)
+        record_it_was(a_dead_letter(b"x" * (MAX_MESSAGE_BYTES - 64 * 1024)))
     with pytest.raises(ConsoleError, match="does not name the topic"):
-        original(a_dead_letter(dlq_topic=b"response-ready"), b"{}", partitions=2)
+        record_it_was(a_dead_letter(dlq_topic=b"response-ready"))
+    with pytest.raises(ConsoleError, match="which cannot be"):
+        record_it_was(a_dead_letter(dlq_offset=b"-4"))
 
 
 @pytest.mark.parametrize(

@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from libs.bus import Context, InMemoryBus, Outgoing, Rejected, Route, Stage, To
+from libs.bus import Context, InMemoryBus, Outgoing, Rejected, Route, Stage, To, read_envelope
 from schemas.base import Event, Reason
 from schemas.documents import DocumentAccepted, DocumentIndexed, DocumentRefused, DocumentSubmitted
 from schemas.prompts import PromptAccepted, PromptSubmitted
 from schemas.responses import Reply, ResponseReady
 from services.console.adapters.results import ResultFile
 from services.console.domain.addresses import Address
+from services.console.domain.dead_letters import Wanted
 from services.console.domain.documents import DocumentResult
 from services.console.domain.errors import ConsoleError
-from services.console.handlers import dead_letters
+from services.console.handlers import dead_letters, writing_back
 from services.console.handlers.batch import Batch
 from services.console.handlers.documents import Submission
 from services.console.handlers.trace import trace
+from services.console.handlers.writing_back import Chosen
 from services.console.ports import Silent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -243,14 +245,19 @@ async def test_a_replayed_dead_letter_is_handled_and_keeps_its_key_and_headers(i
     await producer.send(Outgoing("prompt-submitted", b"k", prompt("a"), (("x", b"\xff"),), 1))
     async with running(in_memory, "post_processing", Route(PromptSubmitted, answer, emits=(ResponseReady,))):
         await until(lambda: bool(in_memory.records("prompt-submitted-dlq")), in_memory)
-        [letter] = await dead_letters.newest(in_memory, 10, topic=None, code=None, reason="TODAY", since_ms=0)
+        [letter] = await dead_letters.newest(in_memory, 10, Wanted(reason="TODAY"))
         assert (letter.prompt_id, letter.origin) == ("a", "prompt-submitted/1/0")
         healed = True
         record = await dead_letters.fetch(in_memory, Address("prompt-submitted-dlq", 1, 0))
-        assert await dead_letters.replay(in_memory, [(record, record.value)]) == [Address("prompt-submitted", 1, 1)]
+        base = await writing_back.base_of(in_memory, record, as_new=False)
+        [planned] = await writing_back.plan(in_memory, [Chosen(record, base, base.value)], as_new=False)
+        assert planned.outgoing is not None
+        assert await writing_back.write(in_memory, [planned.outgoing]) == [Address("prompt-submitted", 1, 1)]
         await until(lambda: bool(in_memory.records("response-ready")), in_memory)
-    again = in_memory.records("prompt-submitted")[1]
-    assert (again.key, again.value, again.headers) == (b"k", prompt("a"), (("x", b"\xff"),))
+    first, again = in_memory.records("prompt-submitted")
+    assert (again.key, again.value) == (b"k", prompt("a"))
+    assert read_envelope(again).id == read_envelope(first).id
+    assert dict(again.headers) | {"x": b"\xff", "replayed_from": b"prompt-submitted-dlq/1/0"} == dict(again.headers)
 
 
 async def test_the_newest_dead_letters_come_first_and_others_not_at_all(in_memory: InMemoryBus) -> None:
@@ -262,9 +269,9 @@ async def test_the_newest_dead_letters_come_first_and_others_not_at_all(in_memor
         await producer.send(Outgoing("prompt-submitted", b"k", prompt(f"p-{n}")))
     async with running(in_memory, "ingestion", Route(PromptSubmitted, reject)):
         await until(lambda: len(in_memory.records("prompt-submitted-dlq")) == 5, in_memory)
-    found = await dead_letters.newest(in_memory, 2, topic=None, code=None, reason=None, since_ms=0)
+    found = await dead_letters.newest(in_memory, 2, Wanted())
     assert [letter.prompt_id for letter in found] == ["p-4", "p-3"]
-    found = await dead_letters.newest(in_memory, 2, topic=None, code="too_long", reason=None, since_ms=0)
+    found = await dead_letters.newest(in_memory, 2, Wanted(code="too_long"))
     assert [letter.prompt_id for letter in found] == ["p-1"]
 
 
