@@ -64,7 +64,12 @@ class Traces:
             return
         parent = _PROPAGATOR.extract(_carrier(envelope))
         with self._tracer.start_as_current_span(
-            name, context=parent, kind=SpanKind.CONSUMER, attributes=attributes, record_exception=False
+            name,
+            context=parent,
+            kind=SpanKind.CONSUMER,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             try:
                 yield _onward(envelope)
