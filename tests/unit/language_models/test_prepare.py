@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from libs.language_models import prepare, resolve_model
+from libs.language_models.__main__ import main
 
 
 def test_counting_tokens_loads_neither_torch_nor_transformers(model_folder: Path) -> None:
@@ -46,9 +47,9 @@ def test_a_hub_model_that_cannot_be_fetched_says_so(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_command_prints_the_folder_or_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert prepare.main(["--model", str(tmp_path)]) == 0
+    assert main(["--model", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"{tmp_path}\n"
-    assert prepare.main(["--model", "/nowhere"]) == 1
+    assert main(["--model", "/nowhere"]) == 1
     assert "/nowhere" in capsys.readouterr().err
 
 
