@@ -5,12 +5,13 @@ reader is done with has its outputs within the range, and what a record rests on
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import groupby
 from typing import Protocol
 
 from libs.audit._audit import FIRST_READ, Audit
-from libs.audit._path import OUTCOME, SUBMITTED, TOPICS, kind_of
+from libs.audit._path import EVENT_TOPICS, LETTER_TOPICS, OUTCOME, SUBMITTED, TOPICS, kind_of
 from libs.audit._report import Report
 from libs.audit._span import Extent, Scope, Span, millis
 from libs.bus import Bus, Record
@@ -67,8 +68,8 @@ class _Check:
     async def run(self) -> Report:
         try:
             async with asyncio.timeout(self._patience * 5):
-                ends = {topic: await self._bus.end_offsets(topic) for topic in reversed(TOPICS)}
-                oldest = {topic: await self._bus.start_offsets(topic) for topic in TOPICS}
+                ends = await self._ends()
+                oldest = await _at_once(self._bus.start_offsets, TOPICS)
             self._of = sum(end - oldest[topic][p] for topic, of in ends.items() for p, end in of.items())
             for topic in sorted(TOPICS, key=lambda name: kind_of(name) != FIRST_READ):
                 for partition, end in sorted(ends[topic].items()):
@@ -77,6 +78,13 @@ class _Check:
             return self._audit.report()
         finally:
             self._audit.close()
+
+    async def _ends(self) -> dict[str, Mapping[int, int]]:
+        """Of dead letters first, then against the stream: what a record rests on has been written by then."""
+        ends = await _at_once(self._bus.end_offsets, LETTER_TOPICS)
+        for _, topics in groupby(reversed(EVENT_TOPICS), key=kind_of):
+            ends |= await _at_once(self._bus.end_offsets, tuple(topics))
+        return ends
 
     async def _read(self, topic: str, partition: int, oldest: int, end: int) -> None:
         since = self._since(topic)
@@ -130,3 +138,9 @@ class _Check:
         for (topic, partition), extent in list(self._span.extents.items()):
             if kind_of(topic) == OUTCOME and extent.start > 0:
                 await self._each(topic, partition, since, extent.start, self._audit.forgive)
+
+
+async def _at_once(
+    ask: Callable[[str], Awaitable[Mapping[int, int]]], topics: Sequence[str]
+) -> dict[str, Mapping[int, int]]:
+    return dict(zip(topics, await asyncio.gather(*map(ask, topics)), strict=True))
