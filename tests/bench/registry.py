@@ -14,6 +14,7 @@ MODULES = {
     "a3": "service_path",
     "b": "throughput",
     "c": "slow_handlers",
+    "d": "generation",
 }
 """In the order of running."""
 
