@@ -28,6 +28,7 @@ from libs.bus.stage import Stage
 from libs.bus.transport import Bus
 from libs.bus.view import View, ViewReader
 from libs.bus.wiring import DeliveryBroker, describe
+from libs.clock import Clock, utc_now
 from libs.health import Check, health_app, serving
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import (
@@ -52,6 +53,8 @@ class Runtime:
     metrics: Metrics
     traces: Traces
     settings: ServiceSettings
+    clock: Clock = utc_now
+    """The time of day; durations are measured by clocks that never jump."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ class Service:
         parts = self.build(runtime)
         observer = TelemetryObserver(self.name, runtime.metrics, runtime.traces)
         stage = self._stage(runtime, parts, observer) if parts.routes else None
-        readers = [ViewReader(self.name, runtime.bus, view, observer=observer) for view in parts.views]
+        readers = [
+            ViewReader(self.name, runtime.bus, view, observer=observer, clock=runtime.clock) for view in parts.views
+        ]
         checks: dict[str, Check] = dict(parts.checks)
         if stage is not None:
             checks["consumer group"] = lambda: stage.ready
@@ -143,6 +148,7 @@ class Service:
             memories=parts.memories,
             instance=f"tailrace-{self.name}-{runtime.settings.instance}",
             observer=observer,
+            clock=runtime.clock,
             grace=timedelta(seconds=runtime.settings.grace_seconds),
         )
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from qdrant_client import AsyncQdrantClient
 
-from libs.clock import utc_now
 from libs.embeddings import Embedder, create_embedder
 from libs.language_models.tokens import TokenCounter
 from libs.service import Parts, Runtime, Service
@@ -91,6 +90,6 @@ def _tools(settings: GroundingSettings, embedder: Embedder, index: Index, runtim
         budget=Budget(settings.context_tokens, settings.completion_tokens, settings.history_tokens),
         sizes=Sizes(settings.chunk_tokens, settings.chunk_overlap_tokens),
         choices=Choices(settings.template, settings.plain_template, settings.top_k, settings.min_score),
-        clock=utc_now,
+        clock=runtime.clock,
         metrics=runtime.metrics,
     )

@@ -3,7 +3,6 @@
 The only place where its parts are made.
 """
 
-from libs.clock import utc_now
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from services.inference.domain.cache import ExactCache
@@ -23,10 +22,10 @@ def create_app(
 
     def build(runtime: Runtime) -> Parts:
         engine = create_engine(chosen)
-        cache = ExactCache(entries=chosen.cache_entries, lifetime=chosen.cache_for, clock=utc_now)
+        cache = ExactCache(entries=chosen.cache_entries, lifetime=chosen.cache_for, clock=runtime.clock)
         finished = finished_prompts(chosen)
         return Parts(
-            routes=routes(chosen, engine, cache, finished, utc_now, runtime.metrics),
+            routes=routes(chosen, engine, cache, finished, runtime.clock, runtime.metrics),
             memories=(finished,),
             resources=(engine,),
             checks={"engine": engine.ready},

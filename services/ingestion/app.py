@@ -3,7 +3,6 @@
 The only place where its parts are made.
 """
 
-from libs.clock import utc_now
 from libs.language_models.tokens import TokenCounter
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
@@ -27,7 +26,7 @@ def create_app(
             chosen.max_characters, chosen.max_prompt_tokens, chosen.max_completion_tokens, chosen.max_document_bytes
         )
         tokens = TokenCounter.from_name(chosen.tokenizer)
-        return Parts(routes=routes(limits, tokens, seen, utc_now, runtime.metrics), memories=(seen,))
+        return Parts(routes=routes(limits, tokens, seen, runtime.clock, runtime.metrics), memories=(seen,))
 
     return Service(
         "ingestion",

@@ -3,7 +3,6 @@
 The only place where its parts are made.
 """
 
-from libs.clock import utc_now
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, get_logger
@@ -26,7 +25,7 @@ def create_app(
             window=chosen.remember_for, limit=chosen.remember_at_most, max_bytes=chosen.remember_bytes
         )
         seals = _seals(chosen, runtime.metrics)
-        return Parts(routes=routes(finished, seals, utc_now, runtime.metrics), memories=(finished,))
+        return Parts(routes=routes(finished, seals, runtime.clock, runtime.metrics), memories=(finished,))
 
     return Service(
         "post_processing",

@@ -5,7 +5,6 @@ The only place where its parts are made.
 
 import time
 
-from libs.clock import utc_now
 from libs.sealing import Sealer, UnusableKeyError
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
@@ -32,7 +31,7 @@ def create_app(
             PatternDetector(chosen.phone_regions), PhraseInjectionDetector(), PhraseToxicityDetector()
         )
         policies = _policies(chosen, runtime.metrics)
-        return Parts(routes=routes(policies, detectors, _sealer(chosen), utc_now, runtime.metrics))
+        return Parts(routes=routes(policies, detectors, _sealer(chosen), runtime.clock, runtime.metrics))
 
     return Service(
         "safety",
