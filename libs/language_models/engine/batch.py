@@ -13,11 +13,11 @@ from libs.language_models.generation import GenerationFailed
 from schemas.base import Lane
 
 BATCH_TURN = 4
-"""While real-time work is in a slot, a piece of a batch prompt is read in every so many steps only."""
+"""While real-time work is in a slot, batch work is read and written in every so many steps only."""
 
 
 class Batch:
-    """Generations in their slots. Rows 0 to n-1 write; those being read sit behind them.
+    """Generations in their slots. Rows 0 to n-1 write, real-time work first; those being read sit behind them.
 
     At most two are being read: a real-time prompt goes before the batch prompt whose reading it found under way. A
     step reads `read_tokens` of real-time prompts, or one piece of `batch_read_tokens` of a batch prompt: a real-time
@@ -95,6 +95,7 @@ class Batch:
         if sequence.read == len(sequence.prompt):
             self._reading.remove(sequence)
             self._writing.append(sequence)
+            self._put_in_its_lane(sequence)
             self._accept(sequence, logits, None)
         return len(piece)
 
@@ -104,13 +105,25 @@ class Batch:
         for index in reversed(order) if by > 0 else order:
             self._runner.move(first + index, first + index + by, self._reading[index].read)
 
+    def _put_in_its_lane(self, new: Sequence) -> None:
+        """The last writing row changes places with the first batch row, if it is real-time work."""
+        row, first = len(self._writing) - 1, self._real_time_rows() - 1
+        if new.lane is Lane.REAL_TIME and first != row:
+            moved = self._writing[first]
+            self._runner.swap(first, row, max(len(new.prompt), moved.position + 1))
+            self._writing[first], self._writing[row] = new, moved
+
+    def _real_time_rows(self) -> int:
+        return sum(sequence.lane is Lane.REAL_TIME for sequence in self._writing)
+
     def _write_all(self) -> None:
-        if not self._writing:
+        writing = self._writing if self._is_batchs_turn() else self._writing[: self._real_time_rows()]
+        if not writing:
             return
-        tokens = [sequence.written[-1] for sequence in self._writing]
-        logits = self._runner.decode(tokens, [sequence.position for sequence in self._writing])
+        tokens = [sequence.written[-1] for sequence in writing]
+        logits = self._runner.decode(tokens, [sequence.position for sequence in writing])
         best: list[int] = logits.argmax(-1).tolist()
-        for row, sequence in enumerate(self._writing):
+        for row, sequence in enumerate(writing):
             self._accept(sequence, logits[row], best[row])
 
     def _accept(self, sequence: Sequence, logits: torch.Tensor, greedy: int | None) -> None:
@@ -131,8 +144,15 @@ class Batch:
                     self._shift(len(self._writing) + 1, -1)
 
     def _free(self, row: int) -> None:
-        last = len(self._writing) - 1
-        self._runner.move(last, row, self._writing[last].position + 1)
-        self._writing[row] = self._writing[last]
+        """The gap is filled by the last row of its lane, and where that was real-time work, by the last of all."""
+        end, last = self._real_time_rows() - 1, len(self._writing) - 1
+        if row < end:
+            self._fill(row, end)
+            row = end
+        self._fill(row, last)
         self._writing.pop()
         self._shift(last + 1, -1)
+
+    def _fill(self, row: int, source: int) -> None:
+        self._runner.move(source, row, self._writing[source].position + 1)
+        self._writing[row] = self._writing[source]

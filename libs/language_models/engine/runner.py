@@ -40,6 +40,11 @@ class Runner:
         if source != target:
             self._cache.move(source, target, length)
 
+    @torch.inference_mode()
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Exchanges the contents of two rows."""
+        self._cache.swap(one, other, length)
+
     def _forward(self, rows: slice, ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         mask = self._cache.look(rows, positions)
         output = self._model(

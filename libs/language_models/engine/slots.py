@@ -68,6 +68,14 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
             if tensor is not None:
                 tensor[target, :, :length] = tensor[source, :, :length]
 
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Exchanges two rows' states."""
+        for tensor in (self.keys, self.values):
+            if tensor is not None:
+                kept = tensor[one, :, :length].clone()
+                tensor[one, :, :length] = tensor[other, :, :length]
+                tensor[other, :, :length] = kept
+
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         del query_length  # masks are made by us, from each row's position
         return self._owner.view.length, 0
@@ -115,3 +123,8 @@ class SlotCache(Cache):
         """Copies the first `length` positions of one row over another's."""
         for layer in self._slot_layers:
             layer.move(source, target, length)
+
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Exchanges the first `length` positions of two rows."""
+        for layer in self._slot_layers:
+            layer.swap(one, other, length)

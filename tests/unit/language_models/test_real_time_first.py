@@ -110,6 +110,28 @@ def test_beside_a_real_time_answer_batch_prompts_are_read_in_few_steps_but_are_r
     assert long.read == PIECE * 5
 
 
+def test_beside_a_real_time_answer_batch_answers_are_written_in_few_steps_but_are_written(room: Room) -> None:
+    slow = [room.add(Lane.BATCH, 10, answer=200) for _ in range(2)]
+    for _ in range(3):
+        room.batch.step()
+    quick, before = room.add(Lane.REAL_TIME, 10, answer=100), [len(s.written) for s in slow]
+    for _ in range(BATCH_TURN * 5):
+        room.batch.step()
+    assert len(quick.written) == BATCH_TURN * 5 + 1
+    assert [len(s.written) - count for s, count in zip(slow, before, strict=True)] == [5, 5]
+
+
+def test_rows_of_both_lanes_change_places_and_write_what_they_would_have_written_alone(room: Room, tiny: Any) -> None:
+    answers = [room.add(Lane.BATCH, 20 + n, answer=30 - 9 * n) for n in range(3)]
+    for n in range(30):
+        if n % 4 == 0:
+            answers.append(room.add(Lane.REAL_TIME, 30 + 7 * n, answer=2 + n % 7))
+        room.batch.step()
+    answers.append(room.add(Lane.BATCH, 100, answer=12))
+    room.finish()
+    assert [s.written for s in answers] == [_alone(tiny, s) for s in answers]
+
+
 def test_those_who_make_way_write_what_they_would_have_written_alone(room: Room, tiny: Any) -> None:
     """Rows move when a real-time prompt goes first, when it ends, and when it is cancelled while being read."""
     long = room.add(Lane.BATCH, 150)
