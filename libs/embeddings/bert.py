@@ -18,8 +18,13 @@ from libs.embeddings.embedder import Vectors
 class BertEmbedder:
     """Each text runs alone, so none is padded and memory stays flat whatever the batch."""
 
-    def __init__(self, folder: Path, *, name: str | None = None) -> None:
-        from tokenizers import Tokenizer  # noqa: PLC0415 - loaded only by who embeds
+    def __init__(self, folder: Path, *, name: str | None = None, threads: int | None = None) -> None:
+        """`threads` are those of NumPy's matrix products, for the whole process; None leaves them as they are."""
+        from threadpoolctl import threadpool_limits  # noqa: PLC0415 - loaded only by who embeds
+        from tokenizers import Tokenizer  # noqa: PLC0415
+
+        if threads is not None:
+            threadpool_limits(limits=threads, user_api="blas")
 
         config = _json(folder / "config.json")
         if config.get("model_type") != "bert" or config.get("hidden_act") != "gelu":

@@ -39,7 +39,7 @@ def create_app(
     shared = service_settings or ServiceSettings()
 
     def build(runtime: Runtime) -> Parts:
-        embedder = create_embedder(chosen.embedding_model)
+        embedder = create_embedder(chosen.embedding_model, threads=chosen.embedding_threads)
         index = create_index(chosen, embedder, shared)
         tools = _tools(chosen, embedder, index, runtime)
         # A server's index is shared: one instance writes it, in the log's order.

@@ -25,6 +25,8 @@ class GroundingSettings(BaseSettings):
 
     embedding_model: str = DEFAULT_MODEL
     """`all-MiniLM-L6-v2`, `hashing`, or a sentence-transformers hub id or folder."""
+    embedding_threads: int = Field(default=1, ge=1)
+    """Of the embedding model in NumPy. Threads wait by spinning: beside other processes one is many times faster."""
     chunk_tokens: int = Field(default=200, ge=32)
     """Of the embedding model."""
     chunk_overlap_tokens: int = Field(default=20, ge=0)

@@ -99,3 +99,14 @@ def test_the_default_loads_neither_torch_nor_transformers() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "[]"
+
+
+def test_the_threads_of_matrix_products_are_bounded_on_request() -> None:
+    # In a process of its own: the bound holds for all of it.
+    probe = (
+        "from threadpoolctl import threadpool_info; from libs.embeddings import create_embedder;"
+        "create_embedder(threads=1).embed(['a']);"
+        "print([pool['num_threads'] for pool in threadpool_info() if pool['user_api'] == 'blas'])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[1]"
