@@ -26,7 +26,7 @@ WORDS = ["how", "far", "behind", "may", "a", "group", "fall", "before", "anyone"
 
 def percentiles(values: list[float]) -> dict[str, float]:
     """p50, p95, p99 and the largest, in the unit of the values."""
-    cuts = quantiles(values, n=100, method="inclusive")
+    cuts = quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
     return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98], "max": max(values)}
 
 
