@@ -1,6 +1,6 @@
 """Ways to answer prompts with one model in this process: our engine, and `generate` one by one or on a static batch.
 
-Greedy, at most `NEW` tokens each.
+Greedy, at most `NEW` tokens each unless told otherwise.
 """
 
 import asyncio
@@ -26,11 +26,11 @@ def messages(text: str) -> list[Message]:
     return [Message(role="user", content=text)]
 
 
-def our_engine(engine: Engine) -> Asking:
+def our_engine(engine: Engine, new: int = NEW) -> Asking:
     """Through the public interface."""
 
     async def ask(text: str, hear: Callable[[], None]) -> int:
-        async for event in engine.generate(GenerationRequest(messages(text), max_tokens=NEW)):
+        async for event in engine.generate(GenerationRequest(messages(text), max_tokens=new)):
             if isinstance(event, Finished):
                 return event.completion_tokens
             hear()
@@ -52,13 +52,13 @@ class Stamps(StoppingCriteria):
 
 
 async def generate(
-    model: PreTrainedModel, counter: TokenCounter, batches: Sequence[Sequence[str]], clock: Clock
+    model: PreTrainedModel, counter: TokenCounter, batches: Sequence[Sequence[str]], clock: Clock, new: int = NEW
 ) -> Spent:
     """Transformers' own `generate`, batch after batch, all prompts known at the beginning."""
-    return await asyncio.to_thread(_generate, model, counter, batches, clock)
+    return await asyncio.to_thread(_generate, model, counter, batches, clock, new)
 
 
-def _generate(model: Any, counter: TokenCounter, batches: Sequence[Sequence[str]], clock: Clock) -> Spent:
+def _generate(model: Any, counter: TokenCounter, batches: Sequence[Sequence[str]], clock: Clock, new: int) -> Spent:
     began, wall, answers = clock(), time.perf_counter(), list[Answer]()
     end = model.generation_config.eos_token_id
     for batch in batches:
@@ -68,7 +68,7 @@ def _generate(model: Any, counter: TokenCounter, batches: Sequence[Sequence[str]
         ids = torch.tensor([[end] * (width - len(row)) + row for row in rows], device=model.device)
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=model.device)
         out = model.generate(
-            ids, attention_mask=mask, max_new_tokens=NEW, do_sample=False, pad_token_id=end, stopping_criteria=[stamps]
+            ids, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=end, stopping_criteria=[stamps]
         )
         counts = (out[:, width:] != end).sum(1).tolist()
         answers += [Answer(began, stamps.at[:count], count) for count in counts]
