@@ -2,7 +2,7 @@
 
 import typer
 
-from services.console.commands import ask, batch, batch_jobs, check, dead_letters, demo, documents, stack, trace
+from services.console.commands import ask, batch, batch_jobs, check, dead_letters, demo, documents, replay, stack, trace
 
 
 def create_app() -> typer.Typer:
@@ -22,6 +22,7 @@ def create_app() -> typer.Typer:
     batch_jobs.add_to(batch.app)
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")
+    app.command()(replay.replay)
     app.command()(trace.trace)
     app.command()(check.check)
     app.command()(demo.demo)

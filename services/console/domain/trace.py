@@ -17,7 +17,7 @@ from schemas.base import Reason
 from schemas.topics import topic_named
 from services.console.domain.addresses import Address
 
-_OUTCOMES = ("response-ready", "response-ready-batch")
+_OUTCOMES = ("response-ready", "response-ready-batch", "response-shadow")
 
 
 class Hop(BaseModel):
