@@ -15,7 +15,7 @@ from openai import AsyncOpenAI
 from libs.bus.kafka import KafkaBus
 from libs.settings import BusSettings
 from tests.conftest import MakeKafka
-from tests.integration.test_gateway_batches import calling, ended, line, quick, results, started
+from tests.support.batches import calling, ended, line, quick, results, started
 from tests.unit.gateway.parts import KEY, TOPICS, answering, serving_gateway, until, write_keys
 
 pytestmark = pytest.mark.broker

@@ -1,7 +1,6 @@
 """The gateway's edges on the real broker: replies of the past, a broker that is away, records out."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,19 +14,10 @@ from schemas.documents import DocumentSubmitted
 from services.gateway.adapters.bus_log import BusLog
 from services.gateway.domain import Desk
 from services.gateway.ports import LogUnavailable
-from tests.conftest import MakeKafka
 from tests.unit.gateway.conftest import caller
-from tests.unit.gateway.parts import MODEL, TOPICS, answering, outcome_record, serving_gateway
+from tests.unit.gateway.parts import MODEL, answering, outcome_record, serving_gateway
 
 pytestmark = pytest.mark.broker
-
-
-@pytest.fixture
-async def kafka(make_kafka: MakeKafka) -> AsyncIterator[KafkaBus]:
-    """Only the topics that a gateway and the small pipeline need."""
-    bus = KafkaBus(await make_kafka(*TOPICS), client_id="test")
-    yield bus
-    await bus.close()
 
 
 async def test_replies_from_before_the_start_are_nobodys(kafka: KafkaBus, tmp_path: Path) -> None:

@@ -10,24 +10,9 @@ from openai import AsyncOpenAI, OpenAI
 
 from libs.bus.kafka import KafkaBus
 from schemas.prompts import PromptCancelled
-from tests.conftest import MakeKafka
-from tests.unit.gateway.parts import KEY, MODEL, TOPICS, Gateway, Pipeline, answering, serving_gateway, until
+from tests.unit.gateway.parts import KEY, MODEL, Gateway, Pipeline, serving_gateway, until
 
 pytestmark = pytest.mark.broker
-
-
-@pytest.fixture
-async def kafka(make_kafka: MakeKafka) -> AsyncIterator[KafkaBus]:
-    """Only the topics that a gateway and the small pipeline need."""
-    bus = KafkaBus(await make_kafka(*TOPICS), client_id="test")
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def pipeline(kafka: KafkaBus) -> AsyncIterator[Pipeline]:
-    async with answering(kafka) as pipeline:
-        yield pipeline
 
 
 @pytest.fixture

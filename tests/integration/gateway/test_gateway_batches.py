@@ -1,38 +1,18 @@
 """The official `openai` client's files and batches, unchanged, against a gateway on the real broker."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Literal
 
 import openai
 import pytest
 from openai import AsyncOpenAI
-from openai.types import Batch
 
 from libs.bus.kafka import KafkaBus
-from tests.conftest import MakeKafka
-from tests.unit.gateway.parts import KEY, MODEL, OTHER_KEY, TOPICS, Gateway, Pipeline, answering, serving_gateway, until
+from tests.support.batches import CHAT, calling, ended, line, quick, results, started
+from tests.unit.gateway.parts import OTHER_KEY, Gateway, Pipeline, serving_gateway, until
 
 pytestmark = pytest.mark.broker
-
-CHAT: Literal["/v1/chat/completions"] = "/v1/chat/completions"
-ENDED = {"completed", "failed", "expired", "cancelled"}
-
-
-@pytest.fixture
-async def kafka(make_kafka: MakeKafka) -> AsyncIterator[KafkaBus]:
-    """Only the topics that a gateway and the small pipeline need."""
-    bus = KafkaBus(await make_kafka(*TOPICS), client_id="test")
-    yield bus
-    await bus.close()
-
-
-@pytest.fixture
-async def pipeline(kafka: KafkaBus) -> AsyncIterator[Pipeline]:
-    async with answering(kafka) as pipeline:
-        yield pipeline
 
 
 @pytest.fixture
@@ -45,38 +25,6 @@ async def gateway(kafka: KafkaBus, pipeline: Pipeline, tmp_path: Path) -> AsyncI
 async def client(gateway: Gateway) -> AsyncIterator[AsyncOpenAI]:
     async with calling(gateway) as client:
         yield client
-
-
-def quick(folder: Path, **settings: Any) -> dict[str, Any]:
-    return {"batch_dir": folder / "batches", "batch_look": 0.05, "batch_farewell": 0.5, **settings}
-
-
-def calling(gateway: Gateway, key: str = KEY) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=gateway.v1, api_key=key, max_retries=0, timeout=30)
-
-
-def line(custom_id: str, content: str, **body: Any) -> str:
-    asked = {"model": MODEL, "messages": [{"role": "user", "content": content}], **body}
-    return json.dumps({"custom_id": custom_id, "method": "POST", "url": CHAT, "body": asked})
-
-
-async def started(client: AsyncOpenAI, *lines: str, **options: Any) -> Batch:
-    file = await client.files.create(file=("in.jsonl", "\n".join(lines).encode()), purpose="batch")
-    return await client.batches.create(input_file_id=file.id, endpoint=CHAT, completion_window="24h", **options)
-
-
-async def ended(client: AsyncOpenAI, batch: Batch) -> Batch:
-    async with asyncio.timeout(30):
-        while (found := await client.batches.retrieve(batch.id)).status not in ENDED:  # noqa: ASYNC110 - polled, as callers do
-            await asyncio.sleep(0.02)
-    return found
-
-
-async def results(client: AsyncOpenAI, file_id: str | None) -> dict[str, Any]:
-    """Result lines by custom id."""
-    assert file_id is not None
-    text = (await client.files.content(file_id)).text
-    return {found["custom_id"]: found for found in map(json.loads, text.splitlines())}
 
 
 async def test_the_client_runs_a_batch_and_reads_what_was_answered_and_what_was_not(
