@@ -212,8 +212,10 @@ def test_a_rejection_never_quotes_the_content() -> None:
         ({"messages": 3}, 'field "messages" must be an array'),
         (
             {"messages": [3, 4]},
-            'field "messages.0" must be an object; field "messages.1" must be an object; '
-            'field "messages": Array should have at least 1 item after validation, not 0',
+            (
+                'field "messages.0" must be an object; field "messages.1" must be an object; '
+                'field "messages": Array should have at least 1 item after validation, not 0'
+            ),
         ),
         ({"tenant": 3}, 'field "tenant" must be a string'),
         ({"stream": "perhaps"}, 'field "stream" must be true or false'),
