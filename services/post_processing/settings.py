@@ -12,7 +12,7 @@ class PostProcessingSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TAILRACE_POST_PROCESSING_", frozen=True, extra="ignore")
 
-    seal_key_file: Path = Path(".tailrace/keys/seal.json")
+    seal_key_file: Path = Path(".tailrace/secrets/post-processing-seal-key.json")
     """Made by `libs.sealing.write_key_file`; the service does not start without one."""
     remember_for: timedelta = timedelta(hours=24)
     """How far back a finished prompt is known as finished."""
