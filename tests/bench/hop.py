@@ -1,4 +1,4 @@
-"""One hop of nothing but delivery: `python -m tests.bench.hop SERVERS FROM_PREFIX TO_PREFIX`.
+"""One hop of nothing but delivery: `python -m tests.bench.hop SERVERS FROM_PREFIX TO_PREFIX [INSTANCE]`.
 
 A whole service of ours (telemetry, health, uvloop) whose handler returns the event it was given. Topics of the next hop
 have another prefix, so that one event type can walk down a path.
@@ -36,7 +36,7 @@ def same(event: PromptAccepted) -> PromptAccepted:
     return event
 
 
-async def hop(servers: str, source: str, target: str) -> None:
+async def hop(servers: str, source: str, target: str, instance: str = "0") -> None:
     """Until SIGTERM; says `ready` on stdout once it is in its group."""
     configure_logs("hop", 0, "warning")
     spare_the_heap()
@@ -45,7 +45,7 @@ async def hop(servers: str, source: str, target: str) -> None:
         BusSettings(bootstrap_servers=servers, topic_prefix=source),
         BusSettings(bootstrap_servers=servers, topic_prefix=target),
     )
-    settings = ServiceSettings(log_level="warning", grace_seconds=1)
+    settings = ServiceSettings(instance=int(instance), log_level="warning", grace_seconds=1)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
@@ -63,4 +63,4 @@ async def hop(servers: str, source: str, target: str) -> None:
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(hop(*sys.argv[1:4]))
+        runner.run(hop(*sys.argv[1:5]))

@@ -87,11 +87,14 @@ async def compare(servers: str, ways: Mapping[str, Way], prompts: int) -> dict[s
 
 
 def rows(found: Mapping[str, Sequence[float]]) -> list[Row]:
-    """A row per side, and their ratio where there are two: the first to the second."""
+    """A row per side, then the first one's ratio to each other; with two sides the last row is the ratio."""
     sides = {name: percentiles(values) for name, values in found.items()}
     table: list[Row] = [{"milliseconds": name, **cuts} for name, cuts in sides.items()]
-    ours, floor = list(sides.values())[:2]
-    return [*table, {"milliseconds": "ratio", **{name: ours[name] / floor[name] for name in ours}}]
+    (_, ours), *others = sides.items()
+    for name, cuts in others:
+        called = "ratio" if len(others) == 1 else f"ratio to {name}"
+        table.append({"milliseconds": called, **{cut: ours[cut] / cuts[cut] for cut in ours}})
+    return table
 
 
 @contextmanager
@@ -126,11 +129,11 @@ async def bare_relay(servers: str, body: Body) -> AsyncIterator[Way]:
         yield Way(topics[0], topics[-1], body)
 
 
-async def create_topics(servers: str, names: Sequence[str]) -> None:
-    """Plain topics with as many partitions as the path has."""
+async def create_topics(servers: str, names: Sequence[str], partitions: int = PARTITIONS) -> None:
+    """Plain topics, by default with as many partitions as the path has."""
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(name, PARTITIONS, 1) for name in names])
+        await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
     finally:
         await admin.close()

@@ -15,6 +15,8 @@ MODULES = {
     "b": "throughput",
     "c": "slow_handlers",
     "d": "generation",
+    "e": "gateways",
+    "f": "growth",
 }
 """In the order of running."""
 

@@ -63,6 +63,14 @@ def test_a_ratio_is_the_first_side_to_the_second() -> None:
     assert table[-1] == {"milliseconds": "ratio", "p50": 1.5, "p95": 1.5, "p99": 1.5}
 
 
+def test_of_several_sides_the_first_is_compared_with_each() -> None:
+    table = rows({"ours": [6.0] * 50, "before": [3.0] * 50, "floor": [2.0] * 50})
+    assert [(row["milliseconds"], row["p50"]) for row in table[3:]] == [
+        ("ratio to before", 2.0),
+        ("ratio to floor", 3.0),
+    ]
+
+
 def test_the_json_is_valid_and_says_whether_goals_were_reached(tmp_path: Path) -> None:
     body = json.loads(report.write_json(found(), tmp_path).read_text())
     assert body["finding"]["goals"] == [{"name": "to theirs", "found": 2.0, "at_least": 3, "reached": False}]
