@@ -71,7 +71,12 @@ class KafkaBus:
             linger_ms=0,
             max_request_size=MAX_MESSAGE_BYTES + _ROOM_FOR_HEADERS,
         )
-        await producer.start()
+        try:
+            await producer.start()
+        except BaseException:
+            # aiokafka leaves its sockets open when its start fails.
+            await _ended(producer.stop())
+            raise
         return _KafkaProducer(producer, self._names)
 
     async def partitions(self, topic: str) -> tuple[int, ...]:
