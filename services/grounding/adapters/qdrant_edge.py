@@ -4,6 +4,7 @@ One folder belongs to one process at a time. Calls block for about a millisecond
 """
 
 import asyncio
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,8 @@ from services.grounding.domain.indexing import Head
 from services.grounding.domain.retrieval import Hit, Search
 
 _OPTIMISE_EVERY_CHUNKS = 20_000
+_ROOM_BYTES = 64 * 1024 * 1024
+"""The files are mapped: a write for which the disk has no room is no error, it ends the process (SIGBUS)."""
 
 
 class QdrantEdgeIndex:
@@ -65,6 +68,10 @@ class QdrantEdgeIndex:
         return qe.Point(points.chunk_id(part, chunk), vectors, points.chunk_payload(part, chunk))
 
     def _update(self, operation: Any) -> None:
+        if (free := shutil.disk_usage(self._folder).free) < _ROOM_BYTES:
+            raise Retryable(
+                f"{self._folder}: {free} bytes are left on the disk, writing needs {_ROOM_BYTES}; make room"
+            )
         try:
             self._shard.update(operation)
         except Exception as error:
