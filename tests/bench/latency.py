@@ -135,5 +135,8 @@ async def create_topics(servers: str, names: Sequence[str], partitions: int = PA
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, partitions, 1) for name in names])
+        # A client that asks before the broker leads them is told so loudly.
+        while any(p["leader"] < 0 for t in await admin.describe_topics(list(names)) for p in t["partitions"]):
+            await asyncio.sleep(0.05)
     finally:
         await admin.close()

@@ -21,7 +21,7 @@ from tests.bench.parts.service_path import stack
 
 OURS, PEER, FLOOR = "Tailrace", "LiteLLM proxy", "bare endpoint"
 BLOCK, BLOCKS = 10, 30
-ROUNDS, ANSWERS = 3, 300
+ROUNDS, ANSWERS = 3, 200
 CALLERS = (8, 32)
 _WARM_UP = 200
 

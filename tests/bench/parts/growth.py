@@ -19,8 +19,8 @@ from tests.bench.growing import Growth, Size, grow
 ROUNDS = 2
 SINGLE = 100
 PROCESSES = (1, 2, 4)
-EVENTS = 30_000
-SIZES = {1_000: 15_000, 10_000: 6_000, 100_000: 1_000}
+EVENTS = 20_000
+SIZES = {1_000: 12_000, 10_000: 6_000, 100_000: 1_000}
 """Bytes of an event, and how many of them."""
 CHUNKS = (1_000, 10_000, 100_000)
 QUERIES = 200
