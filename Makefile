@@ -38,6 +38,11 @@ demo: install ## Start broker and services, do the main job on real input, repor
 test: install ## Run every test that needs no GPU
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -m 'not gpu' -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
 
+.PHONY: faults
+faults: install ## Break everything, at length: storms, lost brokers, 10 000 prompts under fifty kill -9 (half an hour)
+	HF_HUB_OFFLINE=1 TAILRACE_FAULTS_LONG=1 TAILRACE_FAULTS_CASES=$${TAILRACE_FAULTS_CASES:-20000} \
+		TAILRACE_FAULTS_ROUNDS=$${TAILRACE_FAULTS_ROUNDS:-20} $(BIN)/python -m pytest -n 0 -v -m 'not gpu' tests/faults
+
 .PHONY: check
 check: install ## Lint, format, types, import rules
 	$(BIN)/ruff check .

@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -21,6 +21,18 @@ def chance(request: pytest.FixtureRequest) -> random.Random:
     """The test's own randomness; a failure shows how to have it again."""
     print(f"repeat with TAILRACE_FAULTS_SEED={SEED}")
     return random.Random(f"{SEED} {request.node.name}")
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tells whoever waits how far a long test has come."""
+    capture = request.config.pluginmanager.get_plugin("capturemanager")
+
+    def write(line: str) -> None:
+        with capture.global_and_fixture_disabled():  # type: ignore[union-attr]
+            print(line, flush=True)
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,10 @@ async def test_every_stage_may_die_at_every_boundary_of_a_step(
 ) -> None:
     await crowd.ask(20)
     for stage in STAGES:
-        deaths = [Fate(dies=boundary, at=chance.randint(1, 4)) for boundary in BOUNDARIES]
+        deaths = [
+            Fate(dies=boundary, at=chance.randint(1, 4), produce_lag=0.3 if boundary.endswith("commit") else 0.0)
+            for boundary in BOUNDARIES
+        ]
         services.meets(stage, *chance.sample(deaths, len(deaths)))
     await crowd.ask_until(lambda: not services.doomed(), at_least=100)
     report = await crowd.verdict()

@@ -19,6 +19,8 @@ class Fate:
     dies: Boundary | None = None
     at: int = 1
     """The how manieth record handed over, or acknowledged, or commit."""
+    produce_lag: float = 0.0
+    """Seconds before the log gets a record: time to commit too early."""
     poll_pause: float = 0.0
     """Seconds between two polls that then bring one record: a slow consumer."""
     largest_file: int | None = None

@@ -38,24 +38,38 @@ class MortalBus(KafkaBus):
         return _MortalConsumer(super().consumer(group, topics, instance), self._reaper, self._fate.poll_pause)
 
     async def producer(self) -> Producer:
-        return _MortalProducer(await super().producer(), self._reaper)
+        return _MortalProducer(await super().producer(), self._reaper, self._fate.produce_lag)
 
 
 class _MortalProducer:
-    def __init__(self, producer: Producer, reaper: Reaper) -> None:
+    def __init__(self, producer: Producer, reaper: Reaper, lag: float) -> None:
         self._producer = producer
         self._reaper = reaper
+        self._lag = lag
+        self._late: set[asyncio.Task[object]] = set()
 
     async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
         self._reaper.reached("before produce")
-        future = await self._producer.send(outgoing)
+        future: asyncio.Future[object]
+        if self._lag:
+            future = task = asyncio.create_task(self._send_late(outgoing))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+        else:
+            future = await self._producer.send(outgoing)
         future.add_done_callback(lambda _: self._reaper.reached("after produce"))
         return future
 
+    async def _send_late(self, outgoing: Outgoing) -> object:
+        await asyncio.sleep(self._lag)
+        return await (await self._producer.send(outgoing))
+
     async def flush(self) -> None:
+        await asyncio.gather(*self._late)
         await self._producer.flush()
 
     async def stop(self) -> None:
+        await asyncio.gather(*self._late)
         await self._producer.stop()
 
 
