@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -84,7 +85,11 @@ async def litellm_proxy(command: Path, endpoint: str, workers: int, folder: Path
     port, log = free_ports(1)[0], folder / "litellm.log"
     config = folder / "litellm.yaml"
     config.write_text(yaml.safe_dump(configuration(endpoint)))
-    arguments = ("--config", config, "--host", "127.0.0.1", "--port", port, "--num_workers", workers)
+    arguments = (
+        "--config", config, "--host", "127.0.0.1", "--port", port, "--num_workers", workers,
+        # On a busy machine a worker that still imports is else taken for dead, and replaced, for ever.
+        "--timeout_worker_healthcheck", 120,
+    )  # fmt: skip
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(
             command, *map(str, arguments), cwd=folder, env={**os.environ, **_QUIET},
@@ -101,11 +106,13 @@ async def litellm_proxy(command: Path, endpoint: str, workers: int, folder: Path
 
 
 async def _until_up(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
-    async with asyncio.timeout(_PATIENCE), aiohttp.ClientSession() as client:
-        while process.returncode is None:
+    end = time.monotonic() + _PATIENCE
+    async with aiohttp.ClientSession() as client:
+        while process.returncode is None and time.monotonic() < end:
             with suppress(aiohttp.ClientError):
                 async with client.get(url) as response:
                     if response.ok:
                         return
             await asyncio.sleep(0.5)
-    raise RuntimeError(f"LiteLLM ended with {process.returncode}: {log.read_text()[-2000:]}")
+    state = "is not up yet" if process.returncode is None else f"ended with {process.returncode}"
+    raise RuntimeError(f"LiteLLM {state}: {log.read_text()[-2000:]}")
