@@ -65,9 +65,10 @@ async def test_the_path_passes_while_it_works_and_when_it_is_done(make_kafka: Ma
     settings = await make_kafka()
     async with whole_path(settings, tmp_path) as path:
         await send(path.bus, *prompts(60))
-        early = await checked(path)
+        while not (early := await checked(path)).by_commits:
+            # Until the first of the groups has committed, the checker goes by age.
+            assert early.sound, early.findings
         assert early.sound, early.findings
-        assert early.by_commits
         await path.nothing_left(60)
         report = await checked(path)
     assert report.sound, report.findings

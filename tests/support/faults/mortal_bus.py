@@ -46,6 +46,7 @@ class _MortalProducer:
         self._producer = producer
         self._reaper = reaper
         self._lag = lag
+        self._turn = asyncio.Lock()
         self._late: set[asyncio.Task[object]] = set()
 
     async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
@@ -61,8 +62,12 @@ class _MortalProducer:
         return future
 
     async def _send_late(self, outgoing: Outgoing) -> object:
-        await asyncio.sleep(self._lag)
-        return await (await self._producer.send(outgoing))
+        due = asyncio.get_running_loop().time() + self._lag
+        # The port promises the order of the calls: a lock is handed on in the order in which it was asked for.
+        async with self._turn:
+            await asyncio.sleep(due - asyncio.get_running_loop().time())
+            acknowledged = await self._producer.send(outgoing)
+        return await acknowledged
 
     async def flush(self) -> None:
         await asyncio.gather(*self._late)
