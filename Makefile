@@ -9,6 +9,8 @@ UV := $(BIN)/uv
 UV_VERSION := 0.13.8
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
+# Where this is set, each process compiles torch and Ray anew: imports take three times as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## Show this help

@@ -92,6 +92,8 @@ class _Supervisor:
             "TAILRACE_SAFETY_SEAL_PUBLIC_KEY": seal_key,
             "TAILRACE_POST_PROCESSING_SEAL_KEY_FILE": str(self._home.seal_key),
             "TAILRACE_GATEWAY_API_KEYS_FILE": str(self._home.api_keys),
+            # Empty: a service is started again and again; compiled anew each time, its imports take thrice as long.
+            "PYTHONDONTWRITEBYTECODE": "",
         }
 
     def _start_services(self, common: Mapping[str, str]) -> None:

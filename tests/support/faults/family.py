@@ -120,8 +120,10 @@ class Family:
     # -- what is done to them -----------------------------------------------------------------------------------
 
     def kill(self, name: str, ordinal: int = 0) -> None:
-        """kill -9; it is started again."""
-        self._members[name, ordinal].signal(signal.SIGKILL)
+        """kill -9; it is started again. From now on `ready` waits for its next life."""
+        member = self._members[name, ordinal]
+        member.ready_file.unlink(missing_ok=True)
+        member.signal(signal.SIGKILL)
 
     def pause(self, name: str, ordinal: int = 0) -> None:
         """SIGSTOP: it holds what it holds, and does not know that time passes."""
