@@ -17,7 +17,7 @@ from libs.language_models.generation import Finished, GenerationRequest
 from schemas.base import Message
 from tests.bench.answers import Answer, Asking, Clock, Spent
 
-NEW = 32
+NEW = 48
 """Tokens of an answer."""
 
 

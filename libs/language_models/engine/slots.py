@@ -4,24 +4,16 @@ Row i belongs to one generation; each row has its own position. Rows in use are 
 a step works on views, not copies. Knows nothing of requests.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
+from libs.language_models.engine.views import PackedView, View
+
 BLOCK = 64
 """Lengths are padded to this: then the attention kernels' sums fall the same way whatever the neighbours' length."""
-
-
-@dataclass
-class View:
-    """What the next forward pass reads and writes: `rows` by their index, `positions` of shape [rows, tokens]."""
-
-    rows: slice
-    positions: torch.Tensor
-    length: int
-    """Positions attended to at most, a multiple of BLOCK."""
 
 
 class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
@@ -41,12 +33,16 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes new states at each row's own positions; returns all states of the rows in view."""
+        """Writes new states at each row's own positions; returns all states of the rows in view, or packed, of all."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         assert self.keys is not None
         assert self.values is not None
         view = self._owner.view
+        if isinstance(view, PackedView):
+            self.keys[view.rows, :, view.positions] = key_states[0].transpose(0, 1)
+            self.values[view.rows, :, view.positions] = value_states[0].transpose(0, 1)
+            return self.keys, self.values
         keys, values = self.keys[view.rows], self.values[view.rows]
         row = torch.arange(len(keys), device=keys.device)[:, None]
         keys[row, :, view.positions] = key_states.transpose(1, 2)
@@ -78,7 +74,8 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         del query_length  # masks are made by us, from each row's position
-        return self._owner.view.length, 0
+        view = self._owner.view
+        return 0 if isinstance(view, PackedView) else view.length, 0
 
     def get_seq_length(self) -> int:
         return 0
@@ -88,13 +85,13 @@ class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
 
 
 class SlotCache(Cache):
-    """A cache of `slots` rows. Set `view` (through `look`) before each forward pass."""
+    """A cache of `slots` rows. `look` or `look_packed` comes before each forward pass."""
 
     def __init__(self, layers: int, slots: int, max_length: int) -> None:
         self._slots = slots
         self._max_length = -(-max_length // BLOCK) * BLOCK
         self._capacity = min(4 * BLOCK, self._max_length)
-        self.view = View(slice(0, 0), torch.zeros(0, 0, dtype=torch.long), 0)
+        self.view: View | PackedView = View(slice(0, 0), torch.zeros(0, 0, dtype=torch.long), 0)
         self._slot_layers = [_SlotLayer(self) for _ in range(layers)]
         super().__init__(layers=list(self._slot_layers))
 
@@ -102,17 +99,23 @@ class SlotCache(Cache):
         """Empty states for all slots, heads and size as in `like` ([rows, heads, tokens, head size])."""
         return like.new_zeros((self._slots, like.shape[1], self._capacity, like.shape[3]))
 
-    def look(self, rows: slice, positions: torch.Tensor) -> torch.Tensor:
-        """Sets the view for these positions ([rows, tokens]); returns the mask, [rows, 1, tokens, length].
+    def look(self, rows: slice, positions: torch.Tensor) -> View:
+        """The next forward pass is about these positions ([rows, tokens])."""
+        view = self._view(rows, positions)
+        self.view = view
+        return view
 
-        Positions are what each token attends to: all before it, and itself.
-        """
+    def look_packed(self, parts: Iterable[tuple[slice, torch.Tensor]]) -> PackedView:
+        """The next forward pass has one sequence of the tokens of these rows and positions."""
+        view = PackedView([self._view(rows, positions) for rows, positions in parts])
+        self.view = view
+        return view
+
+    def _view(self, rows: slice, positions: torch.Tensor) -> View:
         length = -(-(int(positions.max()) + 1) // BLOCK) * BLOCK
         if length > self._capacity:
             self._grow(length)
-        self.view = View(rows, positions, length)
-        places = torch.arange(length, device=positions.device)
-        return (places <= positions[:, :, None])[:, None]
+        return View(rows, positions, length)
 
     def _grow(self, length: int) -> None:
         self._capacity = min(max(length, self._capacity * 3 // 2 // BLOCK * BLOCK), self._max_length)
