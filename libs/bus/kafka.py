@@ -81,8 +81,14 @@ class KafkaBus:
 
     async def partitions(self, topic: str) -> tuple[int, ...]:
         probe = await self._metadata()
-        await probe._client.force_metadata_update()  # noqa: SLF001 - aiokafka offers no public refresh
-        found = probe.partitions_for_topic(self._names.outside(topic))
+        # Asked anew: what the client holds shrinks to the topics whose leader it once had to look for.
+        client = probe._client  # noqa: SLF001 - aiokafka offers no public refresh
+        try:
+            cluster = await client.fetch_all_metadata()
+        except KafkaError:
+            # No broker answers just now: what is known will do.
+            cluster = client.cluster
+        found = cluster.partitions_for_topic(self._names.outside(topic))
         if not found:
             raise LookupError(f"the broker has no topic {topic!r}; create the topics first (tailrace up does)")
         return tuple(sorted(found))
