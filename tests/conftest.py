@@ -15,6 +15,7 @@ from typing import Any
 import hypothesis
 import psutil
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
 from filelock import FileLock
 
 from infra.kafka import Cluster, ensure_topics
@@ -118,21 +119,34 @@ def worker_id(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def make_kafka(shared_broker: str) -> MakeKafka:
+async def make_kafka(shared_broker: str) -> AsyncIterator[MakeKafka]:
     """Makes settings with fresh topics on the session's broker: `await make_kafka("prompt-submitted", partitions=2)`.
 
-    Without names, the whole catalogue is created.
+    Without names, the whole catalogue is created. The topics go with the test: thousands of them slow the broker down.
     """
+    made: list[str] = []
 
     async def make(*names: str, partitions: int = 2) -> BusSettings:
         settings = BusSettings(
             bootstrap_servers=shared_broker, topic_prefix=f"t{uuid.uuid4().hex[:12]}-", topic_partitions=partitions
         )
         chosen = [topic for topic in CATALOGUE if not names or topic.name in names]
-        await ensure_topics(settings, [replace(t, name=f"{settings.topic_prefix}{t.name}") for t in chosen])
+        topics = [replace(t, name=f"{settings.topic_prefix}{t.name}") for t in chosen]
+        made.extend(topic.name for topic in topics)
+        await ensure_topics(settings, topics)
         return settings
 
-    return make
+    yield make
+    await _delete(shared_broker, made)
+
+
+async def _delete(bootstrap_servers: str, topics: list[str]) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await admin.start()
+        await admin.delete_topics(topics)
+    finally:
+        await admin.close()
 
 
 @pytest.fixture
