@@ -18,8 +18,8 @@ from stdnum.nl import bsn
 from stdnum.pl import pesel
 from stdnum.se import personnummer
 
-from services.safety.adapters.personal_data._digits import Run, said_before
-from services.safety.domain.findings import EntityType, Finding
+from libs.personal_data._digits import Run, said_before
+from libs.personal_data._findings import EntityType, Finding
 
 Check = Callable[[str], bool]
 

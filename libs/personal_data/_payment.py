@@ -6,8 +6,8 @@ from functools import cache
 
 from stdnum import iban, luhn, numdb
 
-from services.safety.adapters.personal_data._digits import Run, digits_of, separators_of
-from services.safety.domain.findings import Finding
+from libs.personal_data._digits import Run, digits_of, separators_of
+from libs.personal_data._findings import Finding
 
 _BRANDS: tuple[tuple[re.Pattern[str], frozenset[int]], ...] = (
     (re.compile("4"), frozenset({13, 16, 19})),  # Visa

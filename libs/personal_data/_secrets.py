@@ -6,7 +6,7 @@ Each pattern starts where a token starts (a look-behind over its own alphabet), 
 import re
 from collections.abc import Iterator
 
-from services.safety.domain.findings import Finding
+from libs.personal_data._findings import Finding
 
 _VENDOR = re.compile(
     r"(?<![A-Za-z0-9])(?:(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}"

@@ -8,8 +8,8 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
-from services.safety.adapters.personal_data._digits import said_before
-from services.safety.domain.findings import Finding
+from libs.personal_data._digits import said_before
+from libs.personal_data._findings import Finding
 
 _IPV4 = re.compile(r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\w|\.[0-9])")
 _IPV6 = re.compile(r"(?<![\w:.])(?=[0-9A-Fa-f]{0,4}:[0-9A-Fa-f]{0,4}:)[0-9A-Fa-f:.]{3,45}(?![\w:])")

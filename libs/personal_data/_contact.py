@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import phonenumbers
 
-from services.safety.adapters.personal_data._digits import Run, digits_of, said_before, separators_of
-from services.safety.domain.findings import Finding
+from libs.personal_data._digits import Run, digits_of, said_before, separators_of
+from libs.personal_data._findings import Finding
 
 _DOMAIN = re.compile(
     r"(?:[^\W_](?:[\w-]{0,61}[^\W_])?\.){1,8}(?:xn--[a-z0-9-]{2,59}|[^\W\d_]{2,24})(?![^\W\d_])", re.IGNORECASE

@@ -7,8 +7,8 @@ contain text of that form; its numbers are never given out, so such text cannot 
 import re
 from collections.abc import Iterable
 
-from services.safety.domain.findings import ENTITY_TYPES, EntityType
-from services.safety.domain.text import plain
+from libs.personal_data._findings import ENTITY_TYPES, EntityType
+from libs.personal_data._text import plain
 
 _PLACEHOLDER = re.compile(rf"<(?:{'|'.join(ENTITY_TYPES)})(?:_[1-9][0-9]{{0,4}})?>")
 """So narrow that no value can hide in what looks like a placeholder."""

@@ -3,7 +3,7 @@
 
 import pytest
 
-from services.safety.adapters.personal_data import PatternDetector
+from libs.personal_data import PatternDetector
 
 DETECTOR = PatternDetector()
 GITHUB = "ghp_" + "a1B2" * 9

@@ -2,25 +2,25 @@
 
 from collections.abc import Sequence
 
-from services.safety.adapters.personal_data._contact import find_emails, find_phones
-from services.safety.adapters.personal_data._digits import runs
-from services.safety.adapters.personal_data._national_ids import find_national_ids
-from services.safety.adapters.personal_data._network import find_addresses, find_url_credentials
-from services.safety.adapters.personal_data._payment import find_cards, find_ibans
-from services.safety.adapters.personal_data._secrets import find_secrets
-from services.safety.domain.findings import Finding, without_overlaps
-from services.safety.domain.placeholders import blank_out
-from services.safety.domain.text import plain
+from libs.personal_data._contact import find_emails, find_phones
+from libs.personal_data._digits import runs
+from libs.personal_data._findings import Finding, without_overlaps
+from libs.personal_data._national_ids import find_national_ids
+from libs.personal_data._network import find_addresses, find_url_credentials
+from libs.personal_data._payment import find_cards, find_ibans
+from libs.personal_data._placeholders import blank_out
+from libs.personal_data._secrets import find_secrets
+from libs.personal_data._text import plain
 
-__all__ = ["PatternDetector"]
-
+PHONE_REGIONS = ("US", "GB", "DE", "FR", "ES", "IT", "NL")
+"""ISO 3166 countries whose national phone formats count by default."""
 _SHORTEST_NUMBER = 6
 
 
 class PatternDetector:
-    """`PersonalDataDetector` without a model: linear in the text, a fraction of a millisecond per kilobyte."""
+    """Finds values without a model: linear in the text, a fraction of a millisecond per kilobyte."""
 
-    def __init__(self, phone_regions: Sequence[str] = ("US", "GB", "DE", "FR", "ES", "IT", "NL")) -> None:
+    def __init__(self, phone_regions: Sequence[str] = PHONE_REGIONS) -> None:
         self._phone_regions = tuple(phone_regions)
 
     def find(self, text: str) -> list[Finding]:
