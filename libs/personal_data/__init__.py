@@ -9,6 +9,7 @@ from libs.personal_data._findings import ENTITY_TYPES, GUESSES, EntityType, Find
 from libs.personal_data._placeholders import already_written, blank_out, marker, numbered
 from libs.personal_data._replacing import Find, Unmaskable, replaced
 from libs.personal_data._text import Plain, plain
+from libs.personal_data._together import MaskedTogether, mask_together
 
 __all__ = [
     "ENTITY_TYPES",
@@ -17,12 +18,14 @@ __all__ = [
     "EntityType",
     "Find",
     "Finding",
+    "MaskedTogether",
     "PatternDetector",
     "Plain",
     "Unmaskable",
     "already_written",
     "blank_out",
     "marker",
+    "mask_together",
     "numbered",
     "plain",
     "replaced",

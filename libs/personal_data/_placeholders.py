@@ -6,12 +6,15 @@ contain text of that form; its numbers are never given out, so such text cannot 
 
 import re
 from collections.abc import Iterable
+from itertools import chain
+from typing import cast
 
-from libs.personal_data._findings import ENTITY_TYPES, EntityType
-from libs.personal_data._text import plain
+from libs.personal_data._findings import ENTITY_TYPES, EntityType, Finding
+from libs.personal_data._text import Plain, plain
 
-_PLACEHOLDER = re.compile(rf"<(?:{'|'.join(ENTITY_TYPES)})(?:_[1-9][0-9]{{0,4}})?>")
+_PLACEHOLDER = re.compile(rf"<({'|'.join(ENTITY_TYPES)})(?:_[1-9][0-9]{{0,4}})?>")
 """So narrow that no value can hide in what looks like a placeholder."""
+_DISGUISED = re.compile(rf"<\s?({'|'.join(ENTITY_TYPES)})(?:_[0-9]{{0,40}})?\s?>", re.IGNORECASE)
 _LOOKALIKE = re.compile(r"<\s?([A-Z][A-Z0-9_]{1,40})_0{0,9}([0-9]{1,9})\s?>", re.IGNORECASE)
 
 
@@ -35,3 +38,34 @@ def already_written(texts: Iterable[str]) -> set[str]:
     return {
         f"<{match[1].upper()}_{int(match[2])}>" for text in texts for match in _LOOKALIKE.finditer(plain(text).text)
     }
+
+
+def kept_of(texts: Iterable[str]) -> frozenset[str]:
+    """The placeholders and markers that stand in the texts exactly as we write them."""
+    return frozenset(match.group() for text in texts for match in _PLACEHOLDER.finditer(text))
+
+
+def placeholders_in(text: str) -> list[Finding]:
+    """Where `blank_out` finds placeholders, in reading order."""
+    return _all(_PLACEHOLDER, text)
+
+
+def lookalikes_in(text: str) -> list[Finding]:
+    """Placeholders, and what a reader or a program may take for one: any case, any number, hidden characters."""
+    return _all(_DISGUISED, text)
+
+
+def without_lookalikes(text: str) -> Plain:
+    """The text as it reads where nobody sees the placeholders."""
+    if not (gone := lookalikes_in(text)):
+        return Plain(text)
+    starts, ends = [0, *(piece.end for piece in gone)], [*(piece.start for piece in gone), len(text)]
+    origins = tuple(chain.from_iterable(map(range, starts, ends)))
+    return Plain("".join(text[i] for i in origins), origins)
+
+
+def _all(pattern: re.Pattern[str], text: str) -> list[Finding]:
+    if "<" not in (reading := plain(text)).text:
+        return []
+    matches = pattern.finditer(reading.text)
+    return [Finding(*reading.span(*match.span()), cast("EntityType", match[1].upper())) for match in matches]

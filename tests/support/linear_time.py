@@ -24,7 +24,7 @@ def cost(check: Callable[[str], object], text: str) -> float:
     return min(taken)
 
 
-def grows_in_step(check: Callable[[str], object], unit: str, hints: str = "") -> bool:
+def grows_in_step(check: Callable[[str], object], unit: str, hints: str = "", least: int = SMALL) -> bool:
     """Whether eight times the text costs about eight times as much. `hints` stand at the end of each."""
-    small, large = (unit * (size // len(unit)) + hints for size in (SMALL, 8 * SMALL))
+    small, large = (unit * (size // len(unit)) + hints for size in (least, 8 * least))
     return cost(check, large) < 24 * cost(check, small) + 0.05
