@@ -4,16 +4,17 @@
 texts hold placeholders where personal data stood.
 """
 
+import re
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, Field, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import AwareDatetime, ConfigDict, StrictBool, StrictInt, StringConstraints, model_validator
 
 from schemas.base import Event, Identifier, Message, Model, TenantName
 from schemas.completions import ModelUsed
 
 FeedbackKind = Literal["thumb", "rating", "edit", "choice", "report", "withdrawal"]
-Category = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+_CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 _FORMS = {
     "thumb": "true (up) or false (down)",
@@ -74,8 +75,9 @@ def _fits(kind: FeedbackKind, value: bool | int | str) -> bool:
         return isinstance(value, bool)
     if kind == "rating":
         return isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5
-    limit = {"edit": 65_536, "report": 64}.get(kind, 128)
-    return isinstance(value, str) and bool(value.strip()) and len(value) <= limit
+    if not isinstance(value, str) or not value.strip():
+        return False
+    return bool(_CATEGORY.fullmatch(value)) if kind == "report" else len(value) <= (65_536 if kind == "edit" else 128)
 
 
 class SubjectErased(Event):
