@@ -8,7 +8,7 @@ order, a seed or a process.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 Shingles = frozenset[int]
@@ -69,16 +69,15 @@ def _minima(parts: Sequence[Shingles]) -> list[int]:
             before = found[place]
             if before is None or value < before:
                 found[place] = value
-    return list(_filled(found))
+    return _filled(found)
 
 
-def _filled(found: Sequence[int | None]) -> Iterator[int]:
+def _filled(found: Sequence[int | None]) -> list[int]:
     """An empty bin takes the next full one's value, changed by how far it had to be carried."""
-    if all(value is None for value in found):
-        yield from [0] * len(found)
-        return
-    for place in range(len(found)):
-        distance = 0
-        while (value := found[(place + distance) % len(found)]) is None:
-            distance += 1
-        yield (value + distance * _FIRST) & _64
+    filled, carried, distance = [0] * len(found), 0, 0
+    # Twice round: the last bins may take theirs from the first.
+    for place in [*reversed(range(len(found)))] * 2:
+        value = found[place]
+        carried, distance = (carried, distance + 1) if value is None else (value, 0)
+        filled[place] = (carried + distance * _FIRST) & _64
+    return filled

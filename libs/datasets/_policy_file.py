@@ -49,7 +49,8 @@ def parse_policy(content: bytes, where: str = "the policy") -> Policy:
         return Policy.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=False)
-        told = "; ".join(f"line {_line(node, d['loc'])}: {_words(d)}" for d in details)
+        found = sorted((_line(node, detail["loc"]), _words(detail)) for detail in details)
+        told = "; ".join(f"line {line}: {words}" for line, words in found)
         raise BadPolicyError(f"{where}: {told}") from None
 
 
@@ -103,12 +104,11 @@ class _Loader(yaml.SafeLoader):
     """Safe, and strict about a key that stands twice: YAML would take the last in silence."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Any] = set()
+        seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the name {key.value!r} stands twice, keep one", key.start_mark
                 )
-            if isinstance(key.value, str):
-                seen.add(key.value)
+            seen.add(str(key.value))
         return super().construct_mapping(node, deep=deep)

@@ -23,6 +23,7 @@ COLUMNS: dict[Kind, dict[str, str]] = {
 }
 """Columns of the conversational form; in the plain one `messages` are strings."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _SPEAKERS = {"system": "System", "user": "User", "assistant": "Assistant"}
 
 
@@ -70,7 +71,7 @@ def question(body: Body) -> str:
 
 def as_text(body: Any) -> str:
     """One line of JSON, the same for the same row."""
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(body)
 
 
 def row_id(kind: Kind, text: str) -> str:

@@ -112,7 +112,8 @@ class Dataset:
     def verify(self) -> list[str]:
         """What differs from what was published; empty: nothing."""
         try:
-            manifest = self.manifest
+            # Not the one that was read before: the file may have changed since.
+            manifest = Dataset(self.folder).manifest
         except DatasetError as error:
             return [str(error)]
         found = []
