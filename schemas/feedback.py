@@ -8,12 +8,32 @@ import re
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AwareDatetime, ConfigDict, StrictBool, StrictInt, StringConstraints, model_validator
+from pydantic import (
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas.base import Event, Identifier, Message, Model, TenantName
 from schemas.completions import ModelUsed
 
 FeedbackKind = Literal["thumb", "rating", "edit", "choice", "report", "withdrawal"]
+
+
+def _of_a_known_type(value: object) -> object:
+    """One sentence where a union of types would say three."""
+    if not isinstance(value, bool | int | str):
+        raise ValueError('"value" must be true, false, a whole number or a text')  # noqa: TRY004 - pydantic's way
+    return value
+
+
+FeedbackValue = Annotated[StrictBool | StrictInt | StrictStr, BeforeValidator(_of_a_known_type)]
+"""What was said; which form it must have depends on the kind."""
 _CATEGORY = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 _FORMS = {
@@ -48,7 +68,7 @@ class FeedbackSubmitted(Event):
     tenant: TenantName = "default"
     response_id: Identifier
     kind: FeedbackKind
-    value: StrictBool | StrictInt | Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+    value: FeedbackValue
     comment: Annotated[str, StringConstraints(max_length=4096)] | None = None
     subject: Identifier | None = None
     """Pseudonymous id of the person."""

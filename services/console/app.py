@@ -2,7 +2,19 @@
 
 import typer
 
-from services.console.commands import ask, batch, batch_jobs, check, dead_letters, demo, documents, replay, stack, trace
+from services.console.commands import (
+    ask,
+    batch,
+    batch_jobs,
+    check,
+    dead_letters,
+    demo,
+    documents,
+    feedback,
+    replay,
+    stack,
+    trace,
+)
 
 
 def create_app() -> typer.Typer:
@@ -18,6 +30,7 @@ def create_app() -> typer.Typer:
     app.command()(stack.down)
     app.command()(stack.status)
     app.command()(ask.ask)
+    app.command()(feedback.feedback)
     app.add_typer(documents.app, name="documents")
     batch_jobs.add_to(batch.app)
     app.add_typer(batch.app, name="batch")

@@ -13,8 +13,6 @@ from pydantic import (
     Discriminator,
     Field,
     JsonValue,
-    StrictBool,
-    StrictInt,
     StringConstraints,
     Tag,
     model_validator,
@@ -22,7 +20,7 @@ from pydantic import (
 
 from schemas.base import Identifier, ResponseFormat
 from schemas.documents import MediaType
-from schemas.feedback import Consent, FeedbackKind
+from schemas.feedback import Consent, FeedbackKind, FeedbackValue
 from schemas.prompts import CollectionName, Grounding, TemplateName
 
 Nothing = Annotated[list[JsonValue], Field(max_length=0)] | None
@@ -200,7 +198,7 @@ class FeedbackRequest(_Request):
     response_id: Identifier
     """Of the answer: `tailrace.response_id`."""
     kind: FeedbackKind
-    value: StrictBool | StrictInt | Annotated[str, StringConstraints(min_length=1, max_length=65_536)]
+    value: FeedbackValue
     comment: Annotated[str, StringConstraints(max_length=4096)] | None = None
     subject: Identifier | None = None
     consent: Consent = Consent()
