@@ -29,6 +29,7 @@ from schemas.prompts import (
     PromptSubmitted,
 )
 from schemas.responses import Reply, ResponseReady, ResponseShadow
+from schemas.training import DatasetPublished
 
 Service = Literal["gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback"]
 Access = Literal["public-input", "public-output", "internal"]
@@ -124,6 +125,8 @@ _SINGLE: tuple[Topic, ...] = (
     _topic(SubjectErased, "upstream gateway", "feedback", "A person wants to be forgotten", access="public-input"),
     _topic(ExampleRecorded, "feedback", "console", "An answered prompt with all judgements that stand; null: no more",
            compacted=True),
+    _topic(DatasetPublished, "console", "upstream console", "A data set for training is there",
+           access="public-output", retention_ms=90 * DAY_MS),
 )  # fmt: skip
 
 _GROUP_READERS = frozenset({"ingestion", "grounding", "safety", "inference", "post_processing", "feedback"})

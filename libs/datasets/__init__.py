@@ -6,6 +6,7 @@
 from libs.datasets._build import Build, Published
 from libs.datasets._names import FORMS, KINDS, SPLITS, Form, Kind, Origin, Split
 from libs.datasets._policy_file import DEFAULT_POLICY, BadPolicyError, parse_policy, read_policy
+from libs.datasets.announcing import announcement, announcement_id
 from libs.datasets.dataset import Answered, Dataset, DatasetError, EmptyDatasetError, RowLineage
 from libs.datasets.diff import Change, Difference, diff
 from libs.datasets.lineage import lineage_of
@@ -37,6 +38,8 @@ __all__ = [
     "Published",
     "RowLineage",
     "Split",
+    "announcement",
+    "announcement_id",
     "diff",
     "lineage_of",
     "parse_policy",

@@ -18,7 +18,7 @@ _BINS = _BANDS * _ROWS
 _64 = (1 << 64) - 1
 _63 = (1 << 63) - 1
 # Odd constants: multiplication by them is a bijection of 64-bit words.
-_FIRST, _SECOND, _THIRD, _STEP = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0xD6E8FEB86659FD93
+_FIRST, _SECOND, _STEP = 0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xD6E8FEB86659FD93
 # Scripts that put no spaces between words are read letter by letter.
 _UNSPACED = r"\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _TOKEN = re.compile(rf"[{_UNSPACED}]|[^\W{_UNSPACED}]+|[^\w\s]")
@@ -29,9 +29,8 @@ def shingles(text: str) -> Shingles:
     words = [_word(word) for word in _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())]
     if len(words) < 3:
         words = [*words, 1, 2][:3] if words else []
-    return frozenset(
-        (a * _FIRST + b * _SECOND + c * _THIRD) & _64 for a, b, c in zip(words, words[1:], words[2:], strict=False)
-    )
+    triples = zip(words, words[1:], words[2:], strict=False)
+    return frozenset({(a * _FIRST + b * _SECOND + c) & _64 for a, b, c in triples})
 
 
 @lru_cache(maxsize=1 << 16)
@@ -65,10 +64,10 @@ def _minima(parts: Sequence[Shingles]) -> list[int]:
     for number, part in enumerate(parts):
         for shingle in part:
             mixed = ((shingle ^ number) * _STEP) & _64
-            place, value = mixed % _BINS, mixed // _BINS
+            place = mixed % _BINS
             before = found[place]
-            if before is None or value < before:
-                found[place] = value
+            if before is None or mixed < before:
+                found[place] = mixed
     return _filled(found)
 
 

@@ -1,7 +1,9 @@
 """What two data sets have in common, and what not. Reads their lineages side by side; holds no rows."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from libs.datasets._names import Kind
 from libs.datasets.dataset import Dataset, RowLineage
@@ -35,33 +37,44 @@ class Difference:
 def diff(old: Dataset, new: Dataset, *, keep: int = 0) -> Difference:
     """From the one to the other; `keep` so many changes are held, all are counted."""
     found = Difference(same_policy=old.manifest.policy.digest == new.manifest.policy.digest)
-    for change in _changes(old, new):
+    for change, place in _changes(old, new):
         if change is None:
             found.same += 1
             continue
-        counts: dict[Kind, int] = getattr(found, change.change)
-        counts[change.row.kind] = counts.get(change.row.kind, 0) + 1
+        counts: dict[Kind, int] = getattr(found, change)
+        counts[place.kind] = counts.get(place.kind, 0) + 1
         if len(found.changes) < keep:
-            found.changes.append(change)
+            found.changes.append(Change(change, RowLineage.of(place.line)))
     return found
 
 
-def _changes(old: Dataset, new: Dataset) -> Iterator[Change | None]:
-    """In the order of kind and id; None for a row that both have in one place."""
-    before, after = old.lineage(), new.lineage()
+class _Place(NamedTuple):
+    """A row, and the line of its lineage."""
+
+    kind: Kind
+    row: str
+    split: str
+    line: bytes
+
+
+def _changes(old: Dataset, new: Dataset) -> Iterator[tuple[str | None, _Place]]:
+    """In the order of kind and id; None for a row that both have in one split."""
+    before, after = _places(old), _places(new)
     one, other = next(before, None), next(after, None)
     while one is not None or other is not None:
-        if other is None or (one is not None and _order(one) < _order(other)):
+        if other is None or (one is not None and one[:2] < other[:2]):
             assert one is not None
-            yield Change("removed", one)
+            yield "removed", one
             one = next(before, None)
-        elif one is None or _order(other) < _order(one):
-            yield Change("added", other)
+        elif one is None or other[:2] < one[:2]:
+            yield "added", other
             other = next(after, None)
         else:
-            yield None if one.split == other.split else Change("moved", other)
+            yield (None if one.split == other.split else "moved"), other
             one, other = next(before, None), next(after, None)
 
 
-def _order(row: RowLineage) -> tuple[str, str]:
-    return row.kind, row.row
+def _places(dataset: Dataset) -> Iterator[_Place]:
+    for line in dataset.lineage_lines():
+        told = json.loads(line)
+        yield _Place(told["kind"], told["row"], told["split"], line)

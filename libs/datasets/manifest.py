@@ -1,4 +1,4 @@
-"""What a data set says of itself. Its name is the hash of all of it, but for where in the log its examples were read.
+"""What a data set says of itself. Its name is the hash of all of it, but for where and after what it was made.
 
 So the same rows, made by the same rules, have the same name wherever and whenever they are made.
 """
@@ -55,7 +55,7 @@ class Manifest(_Fact):
     left_out: dict[str, dict[str, int]]
     """Counts by reason, of examples, judgements and rows."""
     erased_subjects: int = Field(ge=0)
-    """Persons whose judgements were erased before: nothing of them was read."""
+    """Persons whose judgements were erased before: nothing of them was read. No part of the name."""
     largest_group: int
     """Conversations that had to stay in one split together."""
     columns: dict[Kind, dict[str, str]] = COLUMNS
@@ -75,7 +75,7 @@ class Manifest(_Fact):
 
     def content_hash(self) -> str:
         """What the name must be: SHA-256 in hex."""
-        told = self.model_dump(mode="json", exclude={"name", "sources"})
+        told = self.model_dump(mode="json", exclude={"name", "sources", "erased_subjects"})
         return hashlib.sha256(json.dumps(told, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
     def as_json(self) -> str:

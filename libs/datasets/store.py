@@ -39,6 +39,12 @@ class Datasets:
         found = (it for it in reversed(self.list()) if policy is None or it.manifest.policy.name == policy)
         return next(found, None)
 
+    def before(self, dataset: Dataset) -> Dataset | None:
+        """The one of the same policy that was written last before it."""
+        policy, known = dataset.manifest.policy.name, self.list()
+        earlier = known[: known.index(dataset)]
+        return next((it for it in reversed(earlier) if it.manifest.policy.name == policy), None)
+
     def open(self, name: str) -> Dataset:
         """The one of that name, or whose name alone begins so; `latest` is the last one. Raises DatasetError."""
         known = self.list()

@@ -7,10 +7,12 @@ from services.console.commands import (
     batch,
     batch_jobs,
     check,
+    datasets,
     dead_letters,
     demo,
     documents,
     feedback,
+    lineage,
     replay,
     stack,
     trace,
@@ -35,6 +37,8 @@ def create_app() -> typer.Typer:
     batch_jobs.add_to(batch.app)
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")
+    app.add_typer(datasets.app, name="datasets")
+    app.command()(lineage.lineage)
     app.command()(replay.replay)
     app.command()(trace.trace)
     app.command()(check.check)

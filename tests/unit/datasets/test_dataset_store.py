@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.datasets import Dataset, DatasetError, Datasets, Policy, lineage_of
+from libs.datasets import Dataset, DatasetError, Datasets, Policy, announcement, announcement_id, lineage_of
 from schemas.feedback import ExampleRecorded
 from tests.support.examples import example, judged
 
@@ -32,7 +32,7 @@ def dataset(datasets: Datasets) -> Dataset:
 
 def test_the_same_again_is_no_new_data_set(datasets: Datasets) -> None:
     first = datasets.publish([liked()], POLICY, sources={"example-recorded": {0: 1}})
-    again = datasets.publish([liked(), liked()], POLICY, sources={"example-recorded": {0: 2}})
+    again = datasets.publish([liked(), liked()], POLICY, sources={"example-recorded": {0: 2}}, erased_subjects=1)
     assert (first.is_new, again.is_new) == (True, False)
     assert datasets.list() == (first.dataset,) == (again.dataset,)
     assert first.dataset.manifest.sources == {"example-recorded": {"0": 1}}
@@ -43,9 +43,8 @@ def test_other_rows_or_other_rules_are_another_data_set(datasets: Datasets, data
         dataset.name,
         datasets.publish([liked(), liked("r-2")], POLICY).dataset.name,
         datasets.publish([liked()], POLICY.model_copy(update={"version": 2})).dataset.name,
-        datasets.publish([liked()], POLICY, erased_subjects=1).dataset.name,
     }
-    assert len(names) == len(datasets.list()) == 4
+    assert len(names) == len(datasets.list()) == 3
 
 
 def test_a_data_set_is_found_by_the_beginning_of_its_name(datasets: Datasets, dataset: Dataset) -> None:
@@ -65,6 +64,20 @@ def test_the_latest_is_of_the_policy_that_is_asked_for(datasets: Datasets, datas
     assert datasets.latest("test") == dataset
     assert datasets.latest("other") == other
     assert datasets.latest("none") is None
+
+
+def test_the_announcement_tells_what_is_new_since_the_one_before_and_is_the_same_when_repeated(
+    datasets: Datasets, dataset: Dataset
+) -> None:
+    first = announcement(datasets, dataset)
+    assert (first.previous, first.added, first.removed) == (None, 3, 0)
+    assert first.policy_version == POLICY.label
+    datasets.publish([liked()], Policy(name="other", version=1))
+    second = datasets.publish([liked("r-2"), liked("r-3")], POLICY).dataset
+    told = announcement(datasets, second)
+    assert (told.name, told.previous, told.added, told.removed) == (second.name, dataset.name, 6, 3)
+    assert announcement(datasets, dataset) == first
+    assert announcement_id(first) != announcement_id(told)
 
 
 @pytest.mark.parametrize(
