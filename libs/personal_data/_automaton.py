@@ -4,7 +4,7 @@ Aho and Corasick, "Efficient string matching: an aid to bibliographic search", C
 characters, so that nothing is found in the middle of a word.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Generic, TypeVar
 
 _ROOT = 0
@@ -15,6 +15,7 @@ class Automaton(Generic[T]):
     """Built once over non-empty sequences of tokens, each with what it stands for."""
 
     def __init__(self, sequences: Mapping[tuple[str, ...], T]) -> None:
+        self._first = {sequence[0] for sequence in sequences}
         self._next: dict[tuple[int, str], int] = {}
         self._shorter: list[int] = []
         """For each node the longest proper suffix of it that is a node as well."""
@@ -25,8 +26,10 @@ class Automaton(Generic[T]):
             self._add(sequence, meaning)
         self._link()
 
-    def ends(self, tokens: Iterable[str]) -> Iterator[tuple[int, int, T]]:
+    def ends(self, tokens: Sequence[str]) -> Iterator[tuple[int, int, T]]:
         """The longest sequence that ends at each token, where one does: (index after the token, length, meaning)."""
+        if self._first.isdisjoint(tokens):
+            return
         node = _ROOT
         for past, token in enumerate(tokens, start=1):
             node = self._step(node, token)

@@ -6,6 +6,7 @@ parentheses; in all other values white space does not. A value begins and ends w
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 from libs.personal_data._automaton import Automaton
 from libs.personal_data._findings import ENTITY_TYPES, GUESSES, EntityType, Finding
@@ -19,7 +20,6 @@ _WORDY: frozenset[EntityType] = frozenset(
 _TOKEN = re.compile(r"[^\W_]+|\S")
 _GROUP = re.compile(r"[0-9]+|[^\W\d_]+")
 _GAP = re.compile(r"[\s.\-/()]{0,8}")
-Span = tuple[int, int]
 
 
 class Known:
@@ -66,38 +66,40 @@ class Known:
             return
         if self._automaton is None:
             self._automaton = Automaton(self._words)
-        spans = [match.span() for match in _TOKEN.finditer(text)]
-        tokens = (text[start:end].casefold() for start, end in spans)
-        for past, length, kind in self._automaton.ends(tokens):
+        ends = list(self._automaton.ends(_tokens_of(text)))
+        spans = [match.span() for match in _TOKEN.finditer(text)] if ends else []
+        for past, length, kind in ends:
             yield Finding(spans[past - length][0], spans[past - 1][1], kind)
 
     def _numbers_in(self, text: str) -> Iterator[Finding]:
-        if not self._numbers:
+        groups = [group.casefold() for group in _GROUP.findall(text)] if self._numbers else []
+        if self._prefixes.isdisjoint(groups):
             return
         spans = [match.span() for match in _GROUP.finditer(text)]
-        groups = [text[start:end].casefold() for start, end in spans]
+        chained = [_GAP.fullmatch(text, end, start) is not None for (_, end), (start, _) in pairwise(spans)]
         for first, group in enumerate(groups):
-            if group in self._prefixes and (found := self._number_from(text, spans, groups, first)) is not None:
-                yield Finding(spans[first][0], *found)
+            if group in self._prefixes and (found := self._number_from(groups, chained, first)) is not None:
+                last, kind = found
+                yield Finding(spans[first][0], spans[last][1], kind)
 
-    def _number_from(
-        self, text: str, spans: Sequence[Span], groups: Sequence[str], first: int
-    ) -> tuple[int, EntityType] | None:
-        """(end, kind) of the longest number that begins with this group."""
+    def _number_from(self, groups: Sequence[str], chained: Sequence[bool], first: int) -> tuple[int, EntityType] | None:
+        """(last group, kind) of the longest number that begins with this group."""
         written, longest = "", None
         for last in range(first, len(groups)):
-            if last > first and not _GAP.fullmatch(text, spans[last - 1][1], spans[last][0]):
-                break
             written += groups[last]
-            if written not in self._prefixes:
+            if written not in self._prefixes or (last > first and not chained[last - 1]):
                 break
-            if (kind := self._numbers.get(written)) is not None:
-                longest = spans[last][1], kind
+            if written in self._numbers:
+                longest = last, self._numbers[written]
         return longest
 
 
 def _tokens(value: str) -> tuple[str, ...]:
-    return tuple(token.casefold() for token in _TOKEN.findall(plain(value).text))
+    return tuple(_tokens_of(plain(value).text))
+
+
+def _tokens_of(text: str) -> list[str]:
+    return [token.casefold() for token in _TOKEN.findall(text)]
 
 
 def _number(value: str) -> str:

@@ -6,11 +6,10 @@ contain text of that form; its numbers are never given out, so such text cannot 
 
 import re
 from collections.abc import Iterable
-from itertools import chain
 from typing import cast
 
 from libs.personal_data._findings import ENTITY_TYPES, EntityType, Finding
-from libs.personal_data._text import Plain, plain
+from libs.personal_data._text import Plain, plain, without
 
 _PLACEHOLDER = re.compile(rf"<({'|'.join(ENTITY_TYPES)})(?:_[1-9][0-9]{{0,4}})?>")
 """So narrow that no value can hide in what looks like a placeholder."""
@@ -57,11 +56,7 @@ def lookalikes_in(text: str) -> list[Finding]:
 
 def without_lookalikes(text: str) -> Plain:
     """The text as it reads where nobody sees the placeholders."""
-    if not (gone := lookalikes_in(text)):
-        return Plain(text)
-    starts, ends = [0, *(piece.end for piece in gone)], [*(piece.start for piece in gone), len(text)]
-    origins = tuple(chain.from_iterable(map(range, starts, ends)))
-    return Plain("".join(text[i] for i in origins), origins)
+    return without(text, [(lookalike.start, lookalike.end) for lookalike in lookalikes_in(text)])
 
 
 def _all(pattern: re.Pattern[str], text: str) -> list[Finding]:

@@ -6,8 +6,10 @@ value to a person. Detectors search `Plain.text`; `Plain.span` leads back to the
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 
 _HIDDEN = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
@@ -37,10 +39,17 @@ def plain(original: str) -> Plain:
     """Unicode digits, full-width and styled letters, dashes and spaces as ASCII; hidden characters left out. O(n)."""
     if original.isascii():
         return Plain(original)
-    if not _HIDDEN.search(original):
-        return Plain(original.translate(_ascii_of()))
-    kept = tuple(i for i, character in enumerate(original) if not _HIDDEN.match(character))
-    return Plain("".join(original[i] for i in kept).translate(_ascii_of()), kept)
+    seen = without(original, [match.span() for match in _HIDDEN.finditer(original)])
+    return Plain(seen.text.translate(_ascii_of()), seen.origins)
+
+
+def without(original: str, holes: Sequence[tuple[int, int]]) -> Plain:
+    """The text without these spans, which are in reading order and do not overlap."""
+    if not holes:
+        return Plain(original)
+    starts, ends = [0, *(end for _, end in holes)], [*(start for start, _ in holes), len(original)]
+    text = "".join(original[start:end] for start, end in zip(starts, ends, strict=True))
+    return Plain(text, tuple(chain.from_iterable(map(range, starts, ends))))
 
 
 @cache

@@ -38,11 +38,11 @@ def test_what_is_learned_after_a_search_is_found_by_the_next() -> None:
 
 def test_a_better_name_for_a_value_holds_from_then_on_whichever_came_first() -> None:
     known, other = Known(), Known()
-    for entity_type in ("PASSWORD", "API_KEY"):
-        known.learn("x1y2z3q4", entity_type)
-    for entity_type in ("API_KEY", "PASSWORD"):
-        other.learn("x1y2z3q4", entity_type)
-    assert {f.entity_type for k in (known, other) for f in k.find("x1y2z3q4")} == {"API_KEY"}
+    known.learn("x1y2z3q4", "PASSWORD")
+    known.learn("x1y2z3q4", "API_KEY")
+    other.learn("x1y2z3q4", "API_KEY")
+    other.learn("x1y2z3q4", "PASSWORD")
+    assert {finding.entity_type for k in (known, other) for finding in k.find("x1y2z3q4")} == {"API_KEY"}
     assert known.kind_of("X1Y2Z3Q4", "PASSWORD") == "API_KEY"
     assert known.kind_of("unknown", "PASSWORD") == "PASSWORD"
 
