@@ -1,4 +1,4 @@
-"""Feedback hears prompts, answers, outcomes, judgements and erasures, and says examples.
+"""Feedback hears prompts, answers, outcomes, judgements and erasures, and says examples and data sets.
 
 The only place where its parts are made.
 """
@@ -6,15 +6,18 @@ The only place where its parts are made.
 from pathlib import Path
 
 from libs.bus import MAX_EVENT_BYTES
+from libs.datasets import Datasets, read_policy
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import TelemetryObserver
 from services.feedback.adapters.group_commit import GroupCommit
 from services.feedback.adapters.masking import DetectedPersonalData
 from services.feedback.adapters.opened import opened
+from services.feedback.adapters.publisher import Publisher
 from services.feedback.adapters.recorder import Recorder, Tools
 from services.feedback.adapters.sql_store import SqlStore
 from services.feedback.domain.judging import Rules
+from services.feedback.domain.publishing import When
 from services.feedback.ports import Store
 from services.feedback.routes import SAYS, routes
 from services.feedback.settings import FeedbackSettings
@@ -37,7 +40,7 @@ def create_app(
         return Parts(
             routes=routes(intake, runtime.clock, runtime.metrics),
             emits=SAYS,
-            resources=(opened(facts), recorder, intake),
+            resources=(opened(facts), recorder, intake, *_publishers(chosen, runtime)),
             checks={"recorder": lambda: recorder.ready},
         )
 
@@ -55,6 +58,16 @@ def _tools(settings: FeedbackSettings, store: Store, runtime: Runtime) -> Tools:
     )
     observer = TelemetryObserver("feedback", runtime.metrics, runtime.traces)
     return Tools(runtime.bus, store, DetectedPersonalData(), rules, runtime.clock, observer, runtime.metrics)
+
+
+def _publishers(settings: FeedbackSettings, runtime: Runtime) -> tuple[Publisher, ...]:
+    """One for all instances: the first has it. Raises BadPolicyError, ValueError."""
+    if runtime.settings.instance > 0:
+        return ()
+    datasets = Datasets(settings.datasets or runtime.settings.data_dir / "feedback" / "datasets")
+    policy = read_policy() if settings.policy is None else read_policy(settings.policy)
+    when = When(settings.publish_after, settings.publish_cron, settings.publish_timezone)
+    return (Publisher(runtime.bus, datasets, policy, when, runtime.clock, look=settings.publish_look),)
 
 
 def _url(settings: FeedbackSettings, shared: ServiceSettings) -> str:

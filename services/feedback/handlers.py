@@ -1,6 +1,6 @@
 """Events in, facts into the store. What follows from facts is written by the recorder, whatever order they came in."""
 
-import unicodedata
+import re
 from datetime import UTC, datetime
 
 from libs.bus import INPUT_HEADER, Context, Rejected, header
@@ -24,6 +24,8 @@ from services.feedback.domain.facts import (
     subject_key,
 )
 from services.feedback.ports import Intake
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 async def note_prompt(event: PromptCleared, *, intake: Intake) -> None:
@@ -115,7 +117,7 @@ def _fact_of(event: FeedbackSubmitted, context: Context, now: datetime) -> Fact:
 
 
 def _check_id(name: str, value: object) -> None:
-    if isinstance(value, str) and any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
+    if isinstance(value, str) and _CONTROL.search(value):
         raise Rejected(f'"{name}" holds control characters; ids are plain text')
 
 

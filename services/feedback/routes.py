@@ -1,4 +1,4 @@
-"""What feedback hears. What it says (`example-recorded`) follows from its store: see adapters/recorder.py."""
+"""What feedback hears. What it says follows from its store (adapters/recorder.py) and its examples (publisher.py)."""
 
 from datetime import timedelta
 from functools import partial
@@ -11,10 +11,11 @@ from schemas.completions import CompletionCleared
 from schemas.feedback import ExampleRecorded, FeedbackSubmitted, SubjectErased
 from schemas.prompts import PromptCleared
 from schemas.responses import ResponseReady
+from schemas.training import DatasetPublished
 from services.feedback.handlers import note_answer, note_erasure, note_feedback, note_outcome, note_prompt
 from services.feedback.ports import Intake
 
-SAYS: tuple[type[Event], ...] = (ExampleRecorded,)
+SAYS: tuple[type[Event], ...] = (ExampleRecorded, DatasetPublished)
 
 _PATIENT = Delivery(retry_for=timedelta(days=3650))
 """While the store is away everything waits; nothing is given up for it."""

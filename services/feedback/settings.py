@@ -1,13 +1,14 @@
 """What an operator may set for feedback. Environment: `TAILRACE_FEEDBACK_STORE_URL` and so on."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class FeedbackSettings(BaseSettings):
-    """The store, and how long feedback waits and answers are kept."""
+    """The store, how long feedback waits and answers are kept, and when data sets are made."""
 
     model_config = SettingsConfigDict(env_prefix="TAILRACE_FEEDBACK_", frozen=True, extra="ignore")
 
@@ -26,3 +27,15 @@ class FeedbackSettings(BaseSettings):
     """How often the store is looked through for what has expired."""
     batch: int = Field(default=512, ge=1)
     """Facts written in one transaction, at most."""
+    datasets: Path | None = None
+    """Folder of the data sets. None: `feedback/datasets` in the data folder."""
+    policy: Path | None = None
+    """YAML file: what becomes a row. None: the shipped one (libs/datasets/policies/default.yaml)."""
+    publish_after: int = Field(default=1000, ge=0)
+    """A data set is made when so many examples are new or changed since the last one; 0: not for that."""
+    publish_cron: str | None = None
+    """A data set is made at these times, if any example is new or changed, e.g. `30 2 * * *`."""
+    publish_timezone: str = "UTC"
+    """IANA name of the time zone of `publish_cron`."""
+    publish_look: timedelta = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    """How often it is looked whether a data set is due."""

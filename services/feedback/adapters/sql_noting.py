@@ -4,11 +4,21 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, tuple_
+from sqlalchemy import Connection, Table
 from sqlalchemy import select as read
 from sqlalchemy.dialects import postgresql, sqlite
 
-from services.feedback.adapters.sql_tables import CHANGED, ERASED, PIECES, SAID, WITHDRAWN, micros, moment_of
+from services.feedback.adapters.sql_tables import (
+    CHANGED,
+    ERASED,
+    PIECES,
+    SAID,
+    WITHDRAWN,
+    case_key,
+    joined,
+    micros,
+    moment_of,
+)
 from services.feedback.domain.facts import (
     AnswerSeen,
     CaseKey,
@@ -45,12 +55,10 @@ def note(connection: Connection, facts: Sequence[Fact], now: datetime) -> None:
 
 def mark(connection: Connection, keys: Iterable[CaseKey], now: datetime) -> None:
     """Something about these cases has changed."""
-    rows = [{**key._asdict(), "version": 1, "since_us": micros(now)} for key in sorted(set(keys))]
+    rows = [{"key": joined(*key), "version": 1, "since_us": micros(now)} for key in sorted(set(keys))]
     if rows:
         statement = _insert(connection, CHANGED)
-        again = statement.on_conflict_do_update(
-            index_elements=["tenant", "response_id"], set_={"version": CHANGED.c.version + 1}
-        )
+        again = statement.on_conflict_do_update(index_elements=["key"], set_={"version": CHANGED.c.version + 1})
         connection.execute(again, rows)
 
 
@@ -77,33 +85,28 @@ def _insert(connection: Connection, table: Table) -> Any:
 def _note_withdrawn(connection: Connection, facts: Sequence[Withdrawn], now: datetime) -> set[CaseKey]:
     if not facts:
         return set()
-    names = {(fact.tenant, fact.feedback_id) for fact in facts}
-    rows = [{"tenant": t, "feedback_id": f, "noted_us": micros(now)} for t, f in names]
+    names = sorted({joined(fact.tenant, fact.feedback_id) for fact in facts})
+    rows = [{"name": name, "noted_us": micros(now)} for name in names]
     connection.execute(_insert(connection, WITHDRAWN).on_conflict_do_nothing(), rows)
-    found = _held(connection, tuple_(SAID.c.tenant, SAID.c.feedback_id).in_(names))
+    found = _held(connection, SAID.c.name.in_(names))
     return _empty(connection, found)
 
 
 def _note_erased(connection: Connection, facts: Sequence[Erased]) -> set[CaseKey]:
     if not facts:
         return set()
-    erasures = erasures_of(connection, {(fact.tenant, fact.subject_key) for fact in facts})
+    erasures = _erasures(connection, {fact.subject_key for fact in facts})
     for fact in facts:
-        key = fact.tenant, fact.subject_key
-        erasures[key] = later_erasure(erasures.get(key), fact)
-    upsert(
-        connection,
-        ERASED,
-        [{"tenant": t, "subject_key": s, "erased_us": micros(at)} for (t, s), at in erasures.items()],
-    )
-    found = _held(connection, tuple_(SAID.c.tenant, SAID.c.subject_key).in_(list(erasures)))
-    return _empty(connection, [s for s in found if falls_under(s, erasures[s.case.tenant, s.subject_key or ""])])
+        erasures[fact.subject_key] = later_erasure(erasures.get(fact.subject_key), fact)
+    upsert(connection, ERASED, [{"subject_key": key, "erased_us": micros(at)} for key, at in erasures.items()])
+    found = _held(connection, SAID.c.subject_key.in_(list(erasures)))
+    return _empty(connection, [said for said in found if falls_under(said, erasures[said.subject_key or ""])])
 
 
-def erasures_of(connection: Connection, people: Iterable[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
+def _erasures(connection: Connection, people: Iterable[str]) -> dict[str, datetime]:
     """When each of these people was erased last, where he was."""
-    query = read(ERASED).where(tuple_(ERASED.c.tenant, ERASED.c.subject_key).in_(list(people)))
-    return {(row.tenant, row.subject_key): moment_of(row.erased_us) for row in connection.execute(query)}
+    query = read(ERASED).where(ERASED.c.subject_key.in_(list(people)))
+    return {row.subject_key: moment_of(row.erased_us) for row in connection.execute(query)}
 
 
 def _held(connection: Connection, condition: Any) -> list[Said]:
@@ -124,44 +127,50 @@ def _concerned(found: Iterable[Said]) -> set[CaseKey]:
 def _note_said(connection: Connection, facts: Sequence[Said]) -> set[CaseKey]:
     if not facts:
         return set()
-    keys = {(*fact.case, fact.feedback_id) for fact in facts}
-    query = read(SAID.c.body, SAID.c.state).where(
-        tuple_(SAID.c.tenant, SAID.c.response_id, SAID.c.feedback_id).in_(keys)
-    )
-    held = {(*s.case, s.feedback_id): s for s in (said_of(r.body, r.state) for r in connection.execute(query))}
+    query = read(SAID.c.id, SAID.c.body, SAID.c.state).where(SAID.c.id.in_({said_id(fact) for fact in facts}))
+    held = {row.id: said_of(row.body, row.state) for row in connection.execute(query)}
     latest = dict(held)
     for fact in facts:
-        key = (*fact.case, fact.feedback_id)
-        latest[key] = later_said(latest.get(key), fact)
+        latest[said_id(fact)] = later_said(latest.get(said_id(fact)), fact)
     fresh = [said for key, said in latest.items() if said is not held.get(key)]
     standing = _as_they_stand(connection, fresh)
     upsert(connection, SAID, [_row_of(said) for said in standing])
-    return _concerned([*standing, *(held[k] for s in standing if (k := (*s.case, s.feedback_id)) in held)])
+    return _concerned([*standing, *(held[name] for said in standing if (name := said_id(said)) in held)])
 
 
 def _as_they_stand(connection: Connection, fresh: Sequence[Said]) -> list[Said]:
     if not fresh:
         return []
-    names = {(said.case.tenant, said.feedback_id) for said in fresh}
-    query = read(WITHDRAWN).where(tuple_(WITHDRAWN.c.tenant, WITHDRAWN.c.feedback_id).in_(names))
-    withdrawn = {(row.tenant, row.feedback_id) for row in connection.execute(query)}
-    erasures = erasures_of(connection, {(s.case.tenant, s.subject_key) for s in fresh if s.subject_key is not None})
+    query = read(WITHDRAWN.c.name).where(WITHDRAWN.c.name.in_({_name(said) for said in fresh}))
+    withdrawn = set(connection.execute(query).scalars())
+    erasures = _erasures(connection, {said.subject_key for said in fresh if said.subject_key is not None})
     return [
         as_it_stands(
             said,
-            withdrawn=(said.case.tenant, said.feedback_id) in withdrawn,
-            erased_at=erasures.get((said.case.tenant, said.subject_key or "")),
+            withdrawn=_name(said) in withdrawn,
+            erased_at=erasures.get(said.subject_key or ""),
         )
         for said in fresh
     ]
 
 
+def said_id(said: Said) -> str:
+    """Which row holds it."""
+    return joined(*said.case, said.feedback_id)
+
+
+def _name(said: Said) -> str:
+    return joined(said.case.tenant, said.feedback_id)
+
+
 def _row_of(said: Said) -> Row:
     return {
-        **said.case._asdict(),
+        "id": said_id(said),
+        "key": joined(*said.case),
         "feedback_id": said.feedback_id,
+        "name": _name(said),
         "subject_key": said.subject_key,
-        "other": said.other,
+        "other": joined(said.case.tenant, said.other) if said.other is not None else None,
         "state": said.state,
         "digest": said.digest,
         "empty": said.origin is None,
@@ -173,27 +182,29 @@ def _row_of(said: Said) -> Row:
 def _note_pieces(connection: Connection, facts: Sequence[_Piece], now: datetime) -> set[CaseKey]:
     if not facts:
         return set()
-    names = {name_of(fact) for fact in facts}
-    columns = (PIECES.c.tenant, PIECES.c.response_id, PIECES.c.kind, PIECES.c.place)
-    query = read(*columns, PIECES.c.body).where(tuple_(*columns).in_(names))
-    held = {tuple(row[:4]): piece_of(row.kind, row.body) for row in connection.execute(query)}
+    query = read(PIECES.c.id, PIECES.c.kind, PIECES.c.body).where(PIECES.c.id.in_({_piece_id(f) for f in facts}))
+    held = {row.id: piece_of(row.kind, row.body) for row in connection.execute(query)}
     latest = dict(held)
     for fact in facts:
-        latest[name_of(fact)] = _merged(latest.get(name_of(fact)), fact)
+        latest[_piece_id(fact)] = _merged(latest.get(_piece_id(fact)), fact)
     fresh = [piece for name, piece in latest.items() if piece is not held.get(name)]
     upsert(connection, PIECES, [_piece_row(piece, now) for piece in fresh])
-    return _judged(connection, {piece.case for piece in fresh})
+    return _judged(connection, {joined(*piece.case) for piece in fresh})
 
 
-def name_of(piece: _Piece) -> tuple[str, str, str, str]:
-    """Which row holds it."""
+def _kind(piece: _Piece) -> tuple[str, str]:
+    """Its kind, and which one of that kind it is."""
     match piece:
         case PromptSeen():
-            return (*piece.case, "prompt", piece.place)
+            return "prompt", piece.place
         case AnswerSeen():
-            return (*piece.case, "answer", piece.place)
+            return "answer", piece.place
         case OutcomeSeen():
-            return (*piece.case, "outcome", "")
+            return "outcome", ""
+
+
+def _piece_id(piece: _Piece) -> str:
+    return joined(*piece.case, *_kind(piece))
 
 
 def piece_of(kind: str, body: str) -> _Piece:
@@ -213,22 +224,20 @@ def _merged(old: _Piece | None, new: _Piece) -> _Piece:
 
 
 def _piece_row(piece: _Piece, now: datetime) -> Row:
-    tenant, response_id, kind, place = name_of(piece)
     return {
-        "tenant": tenant,
-        "response_id": response_id,
-        "kind": kind,
-        "place": place,
+        "id": _piece_id(piece),
+        "key": joined(*piece.case),
+        "kind": _kind(piece)[0],
         "body": piece.model_dump_json(),
         "created_us": micros(piece.created_at) if isinstance(piece, OutcomeSeen) else None,
         "noted_us": micros(now),
     }
 
 
-def _judged(connection: Connection, keys: set[CaseKey]) -> set[CaseKey]:
+def _judged(connection: Connection, keys: set[str]) -> set[CaseKey]:
     """Those that anybody has said something about: nothing follows for the others yet."""
     if not keys:
         return set()
-    about = read(SAID.c.tenant, SAID.c.response_id).where(tuple_(SAID.c.tenant, SAID.c.response_id).in_(keys))
-    naming = read(SAID.c.tenant, SAID.c.other).where(tuple_(SAID.c.tenant, SAID.c.other).in_(keys))
-    return {CaseKey(*row) for query in (about, naming) for row in connection.execute(query.distinct())}
+    about = read(SAID.c.key).where(SAID.c.key.in_(keys))
+    naming = read(SAID.c.other).where(SAID.c.other.in_(keys))
+    return {case_key(key) for query in (about, naming) for key in connection.execute(query.distinct()).scalars()}

@@ -3,13 +3,12 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, exists, or_, tuple_
+from sqlalchemy import Connection, Table, and_, exists, or_
 from sqlalchemy import delete as remove
 from sqlalchemy import select as read
 
 from services.feedback.adapters.sql_noting import mark
-from services.feedback.adapters.sql_tables import CHANGED, PIECES, PUBLISHED, SAID, WITHDRAWN, micros
-from services.feedback.domain.facts import CaseKey
+from services.feedback.adapters.sql_tables import CHANGED, PIECES, PUBLISHED, SAID, WITHDRAWN, case_key, micros
 from services.feedback.domain.judging import Rules
 
 _OTHER = SAID.alias("other")
@@ -18,8 +17,8 @@ _OUTCOME = PIECES.alias("outcome")
 
 def sweep(connection: Connection, now: datetime, rules: Rules, limit: int) -> int:
     """Marks and removes; how many rows there were."""
-    due = [CaseKey(*row) for row in connection.execute(_expired(now - rules.wait).limit(limit))]
-    due += [CaseKey(*row) for row in connection.execute(_aged(now - rules.keep_examples).limit(limit))]
+    due = [case_key(key) for key in connection.execute(_expired(now - rules.wait).limit(limit)).scalars()]
+    due += [case_key(key) for key in connection.execute(_aged(now - rules.keep_examples).limit(limit)).scalars()]
     mark(connection, due, now)
     return len(due) + sum(
         (
@@ -34,7 +33,7 @@ def sweep(connection: Connection, now: datetime, rules: Rules, limit: int) -> in
 
 def _expired(before: datetime) -> Any:
     waiting = and_(SAID.c.state == "waiting", SAID.c.received_us <= micros(before))
-    return read(SAID.c.tenant, SAID.c.response_id).where(waiting, ~exists().where(_same(CHANGED, SAID))).distinct()
+    return read(SAID.c.key).where(waiting, ~exists().where(_same(CHANGED, SAID))).distinct()
 
 
 def _aged(before: datetime) -> Any:
@@ -43,11 +42,11 @@ def _aged(before: datetime) -> Any:
     judged = exists().where(_same(SAID, PIECES))
     marked = exists().where(_same(CHANGED, PIECES))
     published = exists().where(_same(PUBLISHED, PIECES))
-    return read(PIECES.c.tenant, PIECES.c.response_id).where(outcome, or_(judged, published), ~marked)
+    return read(PIECES.c.key).where(outcome, or_(judged, published), ~marked)
 
 
 def _unjudged(connection: Connection, kinds: tuple[str, ...], before: datetime, limit: int) -> int:
-    naming = exists().where(_OTHER.c.tenant == PIECES.c.tenant, _OTHER.c.other == PIECES.c.response_id)
+    naming = exists().where(_OTHER.c.other == PIECES.c.key)
     judged = exists().where(_same(SAID, PIECES))
     old = and_(PIECES.c.kind.in_(kinds), PIECES.c.noted_us <= micros(before))
     return _remove(connection, PIECES, and_(old, ~judged, ~naming), limit)
@@ -64,12 +63,12 @@ def _withdrawals(connection: Connection, before: datetime, limit: int) -> int:
 
 
 def _same(one: Any, other: Any) -> Any:
-    return and_(one.c.tenant == other.c.tenant, one.c.response_id == other.c.response_id)
+    return one.c.key == other.c.key
 
 
 def _remove(connection: Connection, table: Table, condition: Any, limit: int) -> int:
-    keys = list(table.primary_key)
-    old = [tuple(row) for row in connection.execute(read(*keys).where(condition).limit(limit))]
+    (name,) = table.primary_key
+    old = list(connection.execute(read(name).where(condition).limit(limit)).scalars())
     if old:
-        connection.execute(remove(table).where(tuple_(*keys).in_(old)))
+        connection.execute(remove(table).where(name.in_(old)))
     return len(old)

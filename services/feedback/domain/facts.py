@@ -4,7 +4,6 @@ Of two facts about the same thing one counts, by rules that do not ask which cam
 """
 
 import hashlib
-import json
 from datetime import datetime
 from typing import Literal, NamedTuple
 
@@ -131,9 +130,9 @@ Fact = PromptSeen | AnswerSeen | OutcomeSeen | Said | Withdrawn | Erased
 
 
 def digest_of(feedback: FeedbackSubmitted, created_at: datetime) -> str:
-    """SHA-256 over the canonical JSON of what was said."""
-    said = {**feedback.model_dump(mode="json"), "created_at": created_at.isoformat()}
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """SHA-256 over what was said, in the order of the event's fields."""
+    said = feedback.model_copy(update={"created_at": created_at})
+    return hashlib.sha256(said.model_dump_json().encode()).hexdigest()
 
 
 def subject_key(tenant: str, subject: str) -> str:

@@ -12,7 +12,7 @@ from schemas.base import ReasonCode
 from schemas.feedback import ExampleRecorded, Judgement
 from services.feedback.domain.cases import Answered, Case
 from services.feedback.domain.facts import Said, State
-from services.feedback.domain.texts import Mask, is_plain, masked_as_one, same_text
+from services.feedback.domain.texts import Mask, masked_as_one, not_plain, same_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +98,10 @@ def _judged(
 ) -> Ruling:
     shown = [*(message.content for message in answered.prompt.messages), answered.answer.text]
     common, masked = masked_as_one(shown, [_texts(each) for each in said], mask)
+    strange = not_plain({s.origin.feedback.subject or "" for s in said if s.origin is not None}, mask)
     judgements: list[Judgement] = []
     for each, texts in zip(said, masked, strict=True):
-        judgement = _judgement(each, texts, mask) if texts is not None else None
+        judgement = _judgement(each, texts, strange) if texts is not None else None
         if judgement is None:
             letters.append(Letter(each, "personal data in it overlaps so deeply that it cannot be masked: rephrase it"))
         elif judgement.kind == "edit" and same_text(str(judgement.value), common[-1]):
@@ -128,7 +129,7 @@ def _texts(said: Said) -> list[str]:
     return [unicodedata.normalize("NFC", text) for text in (*edit, feedback.comment or "")]
 
 
-def _judgement(said: Said, texts: Sequence[str], mask: Mask) -> Judgement | None:
+def _judgement(said: Said, texts: Sequence[str], strange: set[str]) -> Judgement | None:
     assert said.origin is not None
     feedback = said.origin.feedback
     if feedback.kind == "withdrawal":
@@ -138,17 +139,15 @@ def _judgement(said: Said, texts: Sequence[str], mask: Mask) -> Judgement | None
         kind=feedback.kind,
         value=texts[0] if feedback.kind == "edit" else feedback.value,
         comment=texts[-1] or None,
-        subject=_pseudonym(said, feedback.subject, mask),
+        subject=_pseudonym(said, feedback.subject, strange),
         consent=feedback.consent.training,
         created_at=said.created_at,
     )
 
 
-def _pseudonym(said: Said, subject: str | None, mask: Mask) -> str | None:
+def _pseudonym(said: Said, subject: str | None, strange: set[str]) -> str | None:
     """The upstream's own pseudonym; a hash where that is personal data after all."""
-    if subject is None or said.subject_key is None:
-        return subject
-    return subject if is_plain(subject, mask) else f"subject-{said.subject_key[:32]}"
+    return f"subject-{(said.subject_key or '')[:32]}" if subject in strange else subject
 
 
 def _example(

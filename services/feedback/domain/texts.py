@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from libs.personal_data import Unmaskable
 
@@ -56,9 +56,15 @@ def _is_maskable(group: Texts, mask: Mask) -> bool:
     return True
 
 
-def is_plain(name: str, mask: Mask) -> bool:
-    """Whether an id is one, and no personal data."""
+def not_plain(names: Collection[str], mask: Mask) -> set[str]:
+    """Those ids that are personal data. Each is judged by itself, unless all of them pass."""
+    if _all_pass(names, mask):
+        return set()
+    return {name for name in names if not _all_pass([name], mask)}
+
+
+def _all_pass(names: Collection[str], mask: Mask) -> bool:
     try:
-        return list(mask([name], ())[0]) == [name]
+        return list(mask(list(names), ())[0]) == list(names)
     except Unmaskable:
         return False
