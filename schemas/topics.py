@@ -125,7 +125,7 @@ _SINGLE: tuple[Topic, ...] = (
     _topic(SubjectErased, "upstream gateway", "feedback", "A person wants to be forgotten", access="public-input"),
     _topic(ExampleRecorded, "feedback", "console", "An answered prompt with all judgements that stand; null: no more",
            compacted=True),
-    _topic(DatasetPublished, "console", "upstream console", "A data set for training is there",
+    _topic(DatasetPublished, "feedback console", "upstream console", "A data set for training is there",
            access="public-output", retention_ms=90 * DAY_MS),
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Data sets for training: examples and a policy in, an immutable folder named by its content hash out.
 
-`Datasets` holds them, `read_policy` says what becomes what. Knows no broker and no training library.
+`Datasets` holds them, `read_policy` says what becomes what. Knows no broker (but for `libs.datasets.log`)
+and no training library.
 """
 
 from libs.datasets._build import Build, Published

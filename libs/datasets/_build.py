@@ -91,6 +91,10 @@ class Build:
             )
         return Published(target, is_new)
 
+    def stop(self) -> None:
+        """From another thread: what is being done with the examples ends in an error, soon."""
+        self._bench.db.interrupt()
+
     def close(self) -> None:
         """Lets go of all files."""
         if self._writer is not None:

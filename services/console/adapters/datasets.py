@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from infra.local.home import default_home
+from infra.local.home import Home, default_home
 from libs.datasets import BadPolicyError, Datasets, Policy, read_policy
 from services.console.domain.errors import ConsoleError
 from services.console.settings import ConsoleSettings
@@ -10,7 +10,7 @@ from services.console.settings import ConsoleSettings
 
 def the_datasets(settings: ConsoleSettings) -> Datasets:
     """The folder of data sets that commands are about."""
-    return Datasets(settings.datasets or default_home() / "data" / "feedback" / "datasets")
+    return Datasets(settings.datasets or Home(default_home()).datasets)
 
 
 def policy_in(path: Path | None) -> Policy:

@@ -11,13 +11,13 @@ from rich.table import Table
 from libs.bus.kafka import KafkaBus
 from libs.clock import utc_now
 from libs.datasets import KINDS, SPLITS, Dataset, Difference, Form, diff
+from libs.datasets import log as publishing
 from schemas.training import DatasetPublished
 from services.console.adapters.connection import with_bus
 from services.console.adapters.datasets import policy_in, the_datasets
 from services.console.adapters.exports import export_to
 from services.console.adapters.terminal import out, print_json, progress
 from services.console.commands.stack import Json
-from services.console.handlers import datasets as publishing
 from services.console.settings import ConsoleSettings
 
 app = typer.Typer(no_args_is_help=True, help="Data sets for training, made of feedback.")
@@ -103,14 +103,14 @@ def publish(
 ) -> None:
     """Make a data set of all examples on the log as it is now, and announce it on `dataset-published`.
 
-    Where that very data set is there already, it is announced again under the same event id.
+    Where that very data set is there already, nothing changes, and nothing is said again.
     """
     rules, datasets = policy_in(policy), the_datasets(ConsoleSettings())
 
     async def work(bus: KafkaBus) -> tuple[bool, DatasetPublished]:
         with progress("examples") as shown:
-            made = await publishing.publish(bus, datasets, rules, shown)
-        return made.is_new, await publishing.announce(bus, datasets, made, utc_now)
+            made = await publishing.publish(bus, datasets, rules, shown.advance)
+        return made.is_new, await publishing.announce(bus, datasets, made.dataset, "console", utc_now)
 
     is_new, event = with_bus(work)
     if as_json:

@@ -9,12 +9,11 @@ import pytest
 
 from libs.bus import InMemoryBus, Outgoing, decode, encode
 from libs.bus.envelope import read_envelope
-from libs.datasets import Dataset, Datasets, EmptyDatasetError, Policy
+from libs.datasets import Dataset, Datasets, EmptyDatasetError, Policy, announcement_id
+from libs.datasets.log import announce, publish
 from schemas.feedback import ExampleRecorded, SubjectErased
 from schemas.training import DatasetPublished
 from services.console.__main__ import main
-from services.console.handlers.datasets import announce, publish
-from services.console.ports import Silent
 from tests.support.examples import START, example, judged
 
 POLICY = Policy(name="test", version=1)
@@ -154,7 +153,7 @@ async def test_the_last_state_of_each_example_on_the_log_counts(in_memory: InMem
     await write(in_memory, "example-recorded", *recorded(early), poison, *recorded([changed]), ("r-2", None))
     await write(in_memory, "subject-erased", *[("s", encode(SubjectErased(subject="s")))] * 2, ("s", b"?"))
     datasets = Datasets(tmp_path)
-    made = await publish(in_memory, datasets, POLICY, Silent())
+    made = await publish(in_memory, datasets, POLICY)
     plain = [early[0], changed, *early[3:]]
     assert {row.row for row in made.dataset.lineage()} == {
         row.row for row in Datasets(tmp_path / "other").publish(plain, POLICY).dataset.lineage()
@@ -165,22 +164,22 @@ async def test_the_last_state_of_each_example_on_the_log_counts(in_memory: InMem
     assert sum(manifest.sources["example-recorded"].values()) == 8
 
 
-async def test_it_is_announced_under_one_id_however_often(in_memory: InMemoryBus, tmp_path: Path) -> None:
+async def test_it_is_announced_once(in_memory: InMemoryBus, tmp_path: Path) -> None:
     await write(in_memory, "example-recorded", *recorded([liked("r-1")]))
     datasets = Datasets(tmp_path)
     for is_new in (True, False):
-        made = await publish(in_memory, datasets, POLICY, Silent())
+        made = await publish(in_memory, datasets, POLICY)
         assert made.is_new is is_new
-        await announce(in_memory, datasets, made, lambda: START)
+        await announce(in_memory, datasets, made.dataset, "console", lambda: START)
     records = [
         r for p in await in_memory.partitions("dataset-published") async for r in in_memory.read("dataset-published", p)
     ]
-    assert len({read_envelope(record).id for record in records}) == 1
-    events = {decode(record, DatasetPublished).model_dump_json() for record in records}
-    assert [json.loads(event)["name"] for event in events] == [made.dataset.name]
+    (event,) = (decode(record, DatasetPublished) for record in records)
+    assert event.name == made.dataset.name
+    assert read_envelope(records[0]).id == announcement_id(event)
 
 
 async def test_an_empty_log_makes_no_data_set(in_memory: InMemoryBus, tmp_path: Path) -> None:
     with pytest.raises(EmptyDatasetError, match="there were no examples"):
-        await publish(in_memory, Datasets(tmp_path), POLICY, Silent())
+        await publish(in_memory, Datasets(tmp_path), POLICY)
     assert Datasets(tmp_path).list() == ()
