@@ -60,6 +60,30 @@ def test_five_hundred_orders_of_one_busy_crowd_give_the_same_bytes() -> None:
         assert bytes_of(crowd) == expected
 
 
+def test_which_near_duplicate_stays_does_not_depend_on_the_order() -> None:
+    order, said = random.Random(11), " ".join(f"word{number}" for number in range(80))
+    crowd = [
+        example(f"r-{n}", judged("thumb", True), asked=f"Question {n % 2}?", text=f"{said} end{n}") for n in range(12)
+    ]
+    expected = bytes_of(crowd)
+    with published(crowd) as dataset:
+        assert dataset is not None
+        assert dataset.manifest.rows_of("kto") == 2
+    for _ in range(20):
+        order.shuffle(crowd)
+        assert bytes_of(crowd) == expected
+
+
+def test_which_of_equal_answers_is_paired_does_not_depend_on_the_order() -> None:
+    order = random.Random(13)
+    liked = [example(f"r-{n}", judged("thumb", True, feedback_id=f"f-{n}")) for n in range(6)]
+    crowd = [*liked, example("r-9", judged("thumb", False), text="Never at all.")]
+    expected = bytes_of(crowd)
+    for _ in range(20):
+        order.shuffle(crowd)
+        assert bytes_of(crowd) == expected
+
+
 @settings(max_examples=100)
 @given(crowds())
 def test_what_nobody_consented_to_never_appears(crowd: list[ExampleRecorded]) -> None:
@@ -89,6 +113,29 @@ def test_no_conversation_is_in_two_splits(crowd: list[ExampleRecorded]) -> None:
             for answer in row.answers:
                 splits[row.tenant, answer.conversation_id].add(row.split)
     assert all(len(found) == 1 for found in splits.values())
+
+
+def test_conversations_that_rows_join_one_after_the_other_are_in_one_split() -> None:
+    chain = [
+        example(f"r-{n}-{side}", *([judged("choice", f"r-{n}-b", feedback_id=f"f-{n}")] if side == "a" else []),
+                asked=f"Question {n}?", text=f"Answer {n} {side}", conversation=f"c-{n + (side == 'b')}")
+        for n in range(30) for side in "ab"
+    ]  # fmt: skip
+    with published(chain) as dataset:
+        assert dataset is not None
+        assert dataset.manifest.largest_group == 31
+        assert len({row.split for row in dataset.lineage()}) == 1
+    with published(chain[:6] + chain[8:30] + chain[32:]) as dataset:
+        assert dataset is not None
+        assert dataset.manifest.largest_group == 15
+
+
+def test_a_busy_person_counts_as_often_as_the_cap_allows() -> None:
+    busiest = [example(f"r-{n}", judged("thumb", True, feedback_id=f"f-{n}"), text=f"Answer {n}.") for n in range(9)]
+    with published(busiest, CAPPED) as dataset:
+        assert dataset is not None
+        assert dataset.manifest.rows_of("kto") == 2
+        assert dataset.manifest.left_out["judgements"] == {"over-the-cap": 7}
 
 
 @settings(max_examples=100)
