@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 
-from libs.bus import INPUT_HEADER, Context, Rejected, header
+from libs.bus import INPUT_HEADER, Context, Record, Rejected, header
 from libs.clock import Clock
 from libs.telemetry import Metrics
 from schemas.completions import CompletionCleared
@@ -93,26 +93,30 @@ def _fact_of(event: FeedbackSubmitted, context: Context, now: datetime) -> Fact:
     if event.kind == "withdrawal":
         return Withdrawn(tenant=event.tenant, feedback_id=str(event.value))
     created_at = _utc(event.created_at or context.timestamp)
-    record = context.record
+    origin = _origin(context.record)
     return Said(
         case=CaseKey(event.tenant, event.response_id),
         feedback_id=event.feedback_id,
         created_at=created_at,
-        digest=digest_of(event, created_at),
+        digest=digest_of(event, origin),
         said_at=min(created_at, context.timestamp),
         dated=event.created_at is not None,
         received_at=now,
         subject_key=subject_key(event.tenant, event.subject) if event.subject is not None else None,
         other=str(event.value) if event.kind == "choice" else None,
-        origin=Origin(
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            timestamp=record.timestamp,
-            key=record.key,
-            value=record.value,
-            headers=tuple((name, value or b"") for name, value in record.headers),
-        ),
+        origin=origin,
+    )
+
+
+def _origin(record: Record) -> Origin:
+    return Origin(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp=record.timestamp,
+        key=record.key,
+        value=record.value,
+        headers=tuple((name, value or b"") for name, value in record.headers),
     )
 
 

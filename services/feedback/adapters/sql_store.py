@@ -101,11 +101,11 @@ class _Reading:
 
     def _take_said(self, keys: Sequence[str], judgements: int) -> None:
         place = func.row_number().over(partition_by=SAID.c.key, order_by=SAID.c.feedback_id).label("place")
-        count = func.count().over(partition_by=SAID.c.key).label("count")
-        columns = (SAID.c.key, SAID.c.feedback_id, SAID.c.body, SAID.c.state, place, count)
+        number = func.count().over(partition_by=SAID.c.key).label("of")
+        columns = (SAID.c.key, SAID.c.feedback_id, SAID.c.body, SAID.c.state, place, number)
         numbered = read(*columns).where(SAID.c.key.in_(keys)).subquery()
         query = read(numbered).where(numbered.c.place <= judgements).order_by(numbered.c.feedback_id)
         for row in self._connection.execute(query):
             key = case_key(row.key)
             self._said[key].append(said_of(row.body, row.state))
-            self._more[key] = max(0, row.count - judgements)
+            self._more[key] = max(0, row.of - judgements)

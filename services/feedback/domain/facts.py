@@ -89,7 +89,7 @@ class Said(_Fact):
     feedback_id: str
     created_at: datetime
     digest: str
-    """SHA-256 of what was said: decides between two versions of one moment."""
+    """SHA-256 of what was said and where: decides between two versions of one moment."""
     said_at: datetime
     """The earlier of when it says it was made and when its record was written."""
     dated: bool
@@ -129,10 +129,10 @@ class Erased(_Fact):
 Fact = PromptSeen | AnswerSeen | OutcomeSeen | Said | Withdrawn | Erased
 
 
-def digest_of(feedback: FeedbackSubmitted, created_at: datetime) -> str:
-    """SHA-256 over what was said, in the order of the event's fields."""
-    said = feedback.model_copy(update={"created_at": created_at})
-    return hashlib.sha256(said.model_dump_json().encode()).hexdigest()
+def digest_of(feedback: FeedbackSubmitted, origin: Origin) -> str:
+    """SHA-256 over what was said, in the order of the event's fields, and its record's place."""
+    place = f"{origin.topic}/{origin.partition}/{origin.offset}"
+    return hashlib.sha256(f"{place} {feedback.model_dump_json()}".encode()).hexdigest()
 
 
 def subject_key(tenant: str, subject: str) -> str:
