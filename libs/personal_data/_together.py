@@ -82,6 +82,8 @@ class _Decision:
 
 def _cut(rest: Plain, findings: Iterable[Finding]) -> Iterator[Finding]:
     """Those in the middle of which something was left out."""
+    if rest.origins is None:
+        return
     for finding in findings:
         start, end = rest.span(finding.start, finding.end)
         if end - start > finding.end - finding.start:

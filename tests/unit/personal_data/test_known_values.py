@@ -54,3 +54,20 @@ def test_a_value_is_counted_once_however_it_is_written() -> None:
     for value in ("ada@example.org", "Ada@Example.ORG", "ada@exam\u200bple.org"):
         known.learn(value, "EMAIL_ADDRESS")
     assert sorted(known.kinds) == ["CREDIT_CARD", "EMAIL_ADDRESS"]
+
+
+def test_a_number_is_found_however_it_is_grouped_and_not_across_words() -> None:
+    known = Known()
+    known.learn("DE89 3704 0044 0532 0130 00", "IBAN")
+    known.learn("5551234567", "PHONE_NUMBER")
+    for text in ("de89370400440532013000", "dE 89-3704.0044/05320130\n00", "(555) 123-45 67", "5 5 5 1 2 3 4 5 6 7"):
+        (finding,) = known.find(f"is {text}, see?")
+        assert f"is {text}, see?"[finding.start : finding.end].lstrip("(") == text.lstrip("(")
+    for text in (
+        "555 and 1234567",
+        "555, 1234567",
+        "555" + " " * 9 + "1234567",
+        "55512345678",
+        "XDE89370400440532013000",
+    ):
+        assert not list(known.find(text)), text

@@ -142,6 +142,15 @@ def test_a_value_that_reads_like_a_part_of_a_placeholder_does_not_break_it() -> 
     assert result.already == ("Ask <EMAIL_ADDRESS_1>.",)
 
 
+def test_a_value_that_masking_lays_bare_is_known_in_other_texts_too() -> None:
+    def one_after_the_other(text: str) -> list[Finding]:
+        match = re.search(r"first1|(?<=<PASSWORD> )second2", text)
+        return [Finding(*match.span(), "PASSWORD")] if match else []
+
+    texts = mask_together(one_after_the_other, ["first1 second2", "second2 alone"]).texts
+    assert texts == ("<PASSWORD> <PASSWORD>", "<PASSWORD> alone")
+
+
 def test_a_text_that_cannot_be_cleaned_is_reported_and_not_passed() -> None:
     def one_letter_at_a_time(text: str) -> list[Finding]:
         return [Finding(m.start(), m.end(), "PASSWORD") for m in islice(re.finditer(r"\bx|(?<=>)x", text), 1)]

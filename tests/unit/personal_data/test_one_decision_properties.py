@@ -87,6 +87,38 @@ def test_masked_texts_keep_their_placeholders_and_new_ones_get_none_but_those(
         assert not re.search(r"<[A-Z_]*_[0-9]{6,}>", text, re.IGNORECASE)
 
 
+@given(
+    st.sampled_from(
+        [
+            ("EMAIL_ADDRESS", "ada@example.org"),
+            ("CREDIT_CARD", "4111 1111 1111 1111"),
+            ("IBAN", "DE89370400440532013000"),
+            ("PHONE_NUMBER", "+49 30 1234567"),
+            ("US_SSN", "536-90-4399"),
+            ("API_KEY", "AKIAIOSFODNN7EXAMPLE"),
+        ]
+    ),
+    st.lists(st.sampled_from(WRITTEN[:5]), min_size=1, max_size=3).map("".join),
+    st.data(),
+)
+def test_placeholders_written_anywhere_into_a_value_leave_nothing_of_it(
+    value: tuple[str, str], written: str, data: st.DataObject
+) -> None:
+    kind, text = value
+    at = data.draw(st.integers(2, len(text) - 1))
+    (left,) = mask_together(FIND, [f"It is {text[:at]}{written}{text[at:]}, see?"], ["<EMAIL_ADDRESS_1>"]).texts
+    assert left == f"It is <{kind}>, see?"
+
+
+@given(several, several)
+def test_kinds_that_the_given_detector_leaves_out_stay(new: list[str], already: list[str]) -> None:
+    result = mask_together(lambda text: [f for f in FIND(text) if f.entity_type == "IBAN"], new, already)
+    assert set(result.counts) <= {"IBAN"}
+    assert sum(text.count("ada@example.org") for text in (*result.texts, *result.already)) == sum(
+        text.count("ada@example.org") for text in (*new, *already)
+    )
+
+
 @given(st.lists(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=60), max_size=3))
 def test_a_text_without_values_comes_out_as_it_went_in(new: list[str]) -> None:
     harmless = [text for text in new if not FIND(text)]
