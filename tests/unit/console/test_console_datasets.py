@@ -183,3 +183,10 @@ async def test_an_empty_log_makes_no_data_set(in_memory: InMemoryBus, tmp_path: 
     with pytest.raises(EmptyDatasetError, match="there were no examples"):
         await publish(in_memory, Datasets(tmp_path), POLICY)
     assert Datasets(tmp_path).list() == ()
+
+
+async def test_an_example_that_is_taken_away_much_later_is_gone(in_memory: InMemoryBus, tmp_path: Path) -> None:
+    await write(in_memory, "example-recorded", *recorded([liked("r-1")] * 1100), ("r-1", None))
+    await write(in_memory, "example-recorded", *recorded([liked("r-2")]))
+    made = await publish(in_memory, Datasets(tmp_path), POLICY)
+    assert {answer.response_id for row in made.dataset.lineage() for answer in row.answers} == {"r-2"}
