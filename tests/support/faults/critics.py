@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from libs.bus import Outgoing, Record, encode
+from libs.bus.records import written_at
 from libs.clock import utc_now
 from schemas.base import Event
 from schemas.feedback import FeedbackSubmitted, SubjectErased
@@ -106,6 +107,8 @@ class Critics:
 
     def about(self, record: Record) -> bool:
         """Whether a record is about their prompts, or theirs. Others may have used the log before."""
+        if written_at(record) < self._crowd.since - timedelta(seconds=1):
+            return False
         if record.topic == "subject-erased" or record.value is None:
             return True
         body: dict[str, Any] = json.loads(record.value)
