@@ -2,12 +2,20 @@
 
 from datetime import datetime
 from typing import ClassVar, Literal
+from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field, JsonValue
 
 from schemas.base import Event, Identifier, Reason, Shadow, TenantName, Usage
 from schemas.completions import FinishReason, ModelUsed
 from schemas.prompts import Source
+
+_RESPONSES = uuid5(NAMESPACE_URL, "https://tailrace.dev/responses")
+
+
+def response_id_of(tenant: str, prompt_id: str) -> str:
+    """The same prompt always has the same response id: `resp_` and 32 hex digits."""
+    return f"resp_{uuid5(_RESPONSES, f'{tenant}/{prompt_id}').hex}"
 
 
 class ResponseReady(Event):

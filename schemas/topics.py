@@ -17,6 +17,7 @@ from schemas.completions import (
     CompletionGenerated,
 )
 from schemas.documents import DocumentAccepted, DocumentIndexed, DocumentRefused, DocumentSubmitted
+from schemas.feedback import ExampleRecorded, FeedbackSubmitted, SubjectErased
 from schemas.prompts import (
     PromptAccepted,
     PromptCancelled,
@@ -28,8 +29,9 @@ from schemas.prompts import (
     PromptSubmitted,
 )
 from schemas.responses import Reply, ResponseReady, ResponseShadow
+from schemas.training import DatasetPublished
 
-Service = Literal["gateway", "ingestion", "grounding", "safety", "inference", "post_processing"]
+Service = Literal["gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback"]
 Access = Literal["public-input", "public-output", "internal"]
 
 DAY_MS = 86_400_000
@@ -90,13 +92,13 @@ _PATH: tuple[Topic, ...] = (
            retention_ms=DAY_MS, before_the_gate=True),
     _topic(PromptGrounded, "grounding", "safety", "A prompt was rendered with its sources",
            retention_ms=DAY_MS, before_the_gate=True),
-    _topic(PromptCleared, "safety", "inference", "Safety let a prompt pass, masked"),
+    _topic(PromptCleared, "safety", "inference feedback", "Safety let a prompt pass, masked"),
     _topic(PromptRefused, _ANY_STAGE, "post_processing", "A prompt was turned down"),
     _topic(PromptFailed, _ANY_STAGE, "post_processing", "A prompt could not be answered"),
     _topic(PromptRepeated, "ingestion", "post_processing", "A known prompt id came again from a waiting caller"),
     _topic(CompletionGenerated, "inference", "safety", "The model has answered"),
-    _topic(CompletionCleared, "safety", "post_processing", "Safety let a completion pass"),
-    _topic(ResponseReady, "post_processing", "upstream grounding console", "The one outcome of a prompt",
+    _topic(CompletionCleared, "safety", "post_processing feedback", "Safety let a completion pass"),
+    _topic(ResponseReady, "post_processing", "upstream grounding feedback console", "The one outcome of a prompt",
            access="public-output"),
 )  # fmt: skip
 
@@ -118,9 +120,16 @@ _SINGLE: tuple[Topic, ...] = (
            compacted=True, before_the_gate=True),
     _topic(DocumentRefused, "ingestion grounding", "upstream console", "A document could not be taken, and why",
            access="public-output"),
+    _topic(FeedbackSubmitted, "upstream gateway console", "feedback", "Somebody judges an answer, or takes it back",
+           access="public-input", retention_ms=DAY_MS, before_the_gate=True),
+    _topic(SubjectErased, "upstream gateway", "feedback", "A person wants to be forgotten", access="public-input"),
+    _topic(ExampleRecorded, "feedback", "console", "An answered prompt with all judgements that stand; null: no more",
+           compacted=True),
+    _topic(DatasetPublished, "feedback console", "upstream console", "A data set for training is there",
+           access="public-output", retention_ms=90 * DAY_MS),
 )  # fmt: skip
 
-_GROUP_READERS = frozenset({"ingestion", "grounding", "safety", "inference", "post_processing"})
+_GROUP_READERS = frozenset({"ingestion", "grounding", "safety", "inference", "post_processing", "feedback"})
 
 
 def _dead_letters(topic: Topic) -> Topic:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "console")
+SERVICES = ("gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "console")
 WITH_MODELS = ("grounding", "inference")
 JOBS = {"console": ("infra.docker.topics", "infra.docker.keys"), "inference": ("libs.language_models.__main__",)}
 """Modules that compose runs in a service's image beside the service itself."""

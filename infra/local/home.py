@@ -64,6 +64,11 @@ class Home:
         """What an instance's embedded stores keep."""
         return self.folder / "data" / f"{service}-{ordinal}"
 
+    @property
+    def datasets(self) -> Path:
+        """Data sets made of feedback: one folder for the service and the console."""
+        return self.folder / "data" / "feedback" / "datasets"
+
     def ready(self, instance: str) -> Path:
         """The file an instance writes when it is ready."""
         return self.folder / "run" / f"{instance}.json"

@@ -1,5 +1,6 @@
 """What `up` shall run: which services, how many of each, and with what patience. Validated before anything starts."""
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.local.home import default_home
 from schemas.topics import REPLY_PARTITIONS
 
-SERVICES = ("post_processing", "inference", "safety", "grounding", "ingestion", "gateway")
-"""The services of the prompt path, from its end to its beginning: readers are there before writers."""
+SERVICES = ("feedback", "post_processing", "inference", "safety", "grounding", "ingestion", "gateway")
+"""The services, from the path's end to its beginning: readers are there before writers."""
 ENGINES = ("transformers", "openai", "echo")
 
 
@@ -68,6 +69,8 @@ def choose(
         raise ValueError(f"No engine {engine!r}. Known: {', '.join(ENGINES)}.")
     if scale.get("gateway", 1) > REPLY_PARTITIONS:
         raise ValueError(f"gateway: at most {REPLY_PARTITIONS} instances, one for each partition of the topic reply.")
+    if scale.get("feedback", 1) > 1 and "TAILRACE_FEEDBACK_STORE_URL" not in os.environ:
+        raise ValueError("feedback: one instance on SQLite; for more, name a database in TAILRACE_FEEDBACK_STORE_URL.")
     wrong = [f"{name}={count}" for name, count in scale.items() if count < 1]
     if wrong:
         raise ValueError(f"--scale {' '.join(wrong)}: a service has at least one instance; use --only to leave it out.")

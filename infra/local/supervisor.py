@@ -121,6 +121,9 @@ class _Supervisor:
         if spec.name == "gateway" and "TAILRACE_GATEWAY_BATCH_DIR" not in os.environ:
             # One for all gateways: each answers for every job, whoever runs it.
             own["TAILRACE_GATEWAY_BATCH_DIR"] = str(self._home.data("gateway", 0).with_name("gateway-batches"))
+        if spec.name == "feedback" and "TAILRACE_FEEDBACK_DATASETS" not in os.environ:
+            # Where the console looks for them.
+            own["TAILRACE_FEEDBACK_DATASETS"] = str(self._home.datasets)
         return own
 
     async def _end(self) -> None:

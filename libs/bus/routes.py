@@ -80,6 +80,8 @@ class Route:
     handler: Handler
     emits: tuple[type[Event], ...] = ()
     delivery: Delivery = Delivery()
+    overhears: bool = False
+    """True: another service's work. What fails here is a dead letter, and no outcome for whoever waits for it there."""
 
     @cached_property
     def topics(self) -> tuple[Topic, ...]:

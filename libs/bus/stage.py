@@ -425,6 +425,8 @@ class Stage:
         self._judge(work, failure)
 
     def _outcomes(self, work: Work, failure: Failure) -> Sequence[Outgoing]:
+        if work.route.overhears:
+            return ()
         envelope = work.envelope or Envelope(f"{work.record.topic}/{work.record.partition}/{work.record.offset}")
         ordinals: Ordinals = {}
         try:

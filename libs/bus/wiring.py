@@ -88,12 +88,16 @@ def describe(
     for event in reads:
         for topic in topics_of(event):
             _hear(broker, service, topic, event, "read by partition, without a group")
-    emitted = {event for route in routes for event in (*route.emits, *outcome_types(route.event))} | set(emits)
+    emitted = {event for route in routes for event in (*route.emits, *_outcomes(route))} | set(emits)
     for event in sorted(emitted, key=lambda e: e.TYPE):
         for topic in topics_of(event):
             # Titles name channels, and a service may hear what it says.
             title = f"{service}/{topic.name}/sent"
             broker.publisher(topic.name, schema=event, title=title, description=topic.summary)
+
+
+def _outcomes(route: Route) -> Sequence[type[Event]]:
+    return () if route.overhears else outcome_types(route.event)
 
 
 def _doc(route: Route) -> str:

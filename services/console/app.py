@@ -2,7 +2,21 @@
 
 import typer
 
-from services.console.commands import ask, batch, batch_jobs, check, dead_letters, demo, documents, replay, stack, trace
+from services.console.commands import (
+    ask,
+    batch,
+    batch_jobs,
+    check,
+    datasets,
+    dead_letters,
+    demo,
+    documents,
+    feedback,
+    lineage,
+    replay,
+    stack,
+    trace,
+)
 
 
 def create_app() -> typer.Typer:
@@ -18,10 +32,13 @@ def create_app() -> typer.Typer:
     app.command()(stack.down)
     app.command()(stack.status)
     app.command()(ask.ask)
+    app.command()(feedback.feedback)
     app.add_typer(documents.app, name="documents")
     batch_jobs.add_to(batch.app)
     app.add_typer(batch.app, name="batch")
     app.add_typer(dead_letters.app, name="dead-letters")
+    app.add_typer(datasets.app, name="datasets")
+    app.command()(lineage.lineage)
     app.command()(replay.replay)
     app.command()(trace.trace)
     app.command()(check.check)

@@ -1,5 +1,7 @@
 """Where the console finds a Tailrace that it did not start. Environment: `TAILRACE_CONSOLE_GATEWAY` and so on."""
 
+from pathlib import Path
+
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -12,3 +14,5 @@ class ConsoleSettings(BaseSettings):
     gateway: str | None = None
     """Address of a gateway, e.g. `http://127.0.0.1:8080`."""
     api_key: SecretStr | None = None
+    datasets: Path | None = None
+    """Folder of the data sets."""

@@ -2,8 +2,9 @@
 
 from schemas.base import Event
 from schemas.documents import DocumentSubmitted
+from schemas.feedback import FeedbackSubmitted, SubjectErased
 from schemas.prompts import PromptCancelled, PromptSubmitted
 from schemas.responses import Reply
 
 HEARS: tuple[type[Event], ...] = (Reply,)
-SAYS: tuple[type[Event], ...] = (PromptSubmitted, PromptCancelled, DocumentSubmitted)
+SAYS: tuple[type[Event], ...] = (PromptSubmitted, PromptCancelled, DocumentSubmitted, FeedbackSubmitted, SubjectErased)

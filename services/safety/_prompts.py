@@ -2,14 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 
+from libs.personal_data import EntityType, already_written
 from libs.sealing import Sealer
 from schemas.base import Parameters
 from schemas.prompts import PromptCleared, PromptGrounded, Source
-from services.safety.domain.findings import EntityType
 from services.safety.domain.judgement import Concern, concerns
 from services.safety.domain.masking import Masker
 from services.safety.domain.pieces import pieces_of
-from services.safety.domain.placeholders import already_written
 from services.safety.domain.policy import Policy
 from services.safety.domain.withholding import withhold
 from services.safety.ports import Detectors

@@ -11,13 +11,13 @@ from typing import TypeVar
 
 from libs.bus import Rejected, Retryable
 from libs.clock import Clock
+from libs.personal_data import Unmaskable
 from libs.sealing import Sealer
 from schemas.base import Reason
 from schemas.completions import CompletionChunk, CompletionChunkCleared, CompletionCleared, CompletionGenerated
 from schemas.prompts import PromptCleared, PromptFailed, PromptGrounded, PromptRefused
 from services.safety._prompts import examine, masked_prompt, withheld
 from services.safety.domain.judgement import reached
-from services.safety.domain.masking import Unmaskable
 from services.safety.domain.policy import Policy
 from services.safety.domain.redaction import Redactor
 from services.safety.domain.withholding import CannotWithhold

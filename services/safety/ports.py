@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.safety.domain.findings import Finding
+from libs.personal_data import Finding
 from services.safety.domain.policy import Policy, Provenance
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from libs.personal_data import PHONE_REGIONS
+
 SHIPPED_POLICIES = Path(__file__).parent / "policies"
 
 
@@ -19,5 +21,5 @@ class SafetySettings(BaseSettings):
     """Folder with `default.yaml` and `<tenant>.yaml`; watched for changes."""
     policy_check_seconds: float = Field(default=2.0, gt=0)
     """How often the folder is looked at, at most."""
-    phone_regions: tuple[str, ...] = ("US", "GB", "DE", "FR", "ES", "IT", "NL")
+    phone_regions: tuple[str, ...] = PHONE_REGIONS
     """ISO 3166 countries whose national phone formats count; a JSON list in the environment."""

@@ -21,7 +21,7 @@ DEPLOYED = ("docker-compose.yml", "infra/docker/service.Dockerfile", "infra/k8s/
 
 
 def test_every_service_has_a_container_and_a_stateful_set() -> None:
-    jobs = {"kafka", "qdrant", "otel-collector", "topics", "models"}
+    jobs = {"kafka", "qdrant", "postgres", "otel-collector", "topics", "models"}
     assert set(_compose()["services"]) - jobs == SERVICES
     sets = [
         item for item in _manifests() if item["kind"] == "StatefulSet" and item["metadata"]["name"] != "every-service"

@@ -70,6 +70,13 @@ def test_importing_the_contracts_loads_neither_kafka_nor_http() -> None:
     assert not modules & {"aiokafka", "faststream", "httpx", "uvicorn", "opentelemetry"}
 
 
+def test_detection_of_personal_data_loads_two_small_libraries_and_nothing_else() -> None:
+    seen = importing("libs.personal_data")
+    loaded = set(seen["modules"]) - set(importing("libs")["modules"]) - sys.stdlib_module_names
+    assert {module for module in loaded if not module.startswith("_")} == {"phonenumbers", "stdnum"}
+    assert not seen["done"]
+
+
 def test_the_watch_sees_what_a_module_does(tmp_path: Path) -> None:
     (tmp_path / "busybody.py").write_text(
         "import socket, threading\n"

@@ -23,7 +23,9 @@ OWN = {
 
 
 def test_every_service_of_the_design_stands() -> None:
-    assert NAMES == ["console", "gateway", "grounding", "inference", "ingestion", "post_processing", "safety"]
+    assert NAMES == [
+        *("console", "feedback", "gateway", "grounding", "inference", "ingestion", "post_processing", "safety")
+    ]
 
 
 @SERVICES

@@ -17,6 +17,7 @@ MODULES = {
     "d": "generation",
     "e": "gateways",
     "f": "growth",
+    "g": "feedback",
 }
 """In the order of running."""
 

@@ -11,7 +11,8 @@ from schemas.topics import CATALOGUE, DAY_MS, Topic, dead_letter_topic, topic_of
 
 TOPICS = pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)
 EVENTS = pytest.mark.parametrize("event", events(), ids=lambda event: event.TYPE)
-PARTIES = {"upstream", "console", "gateway", "ingestion", "grounding", "safety", "inference", "post_processing"}
+SERVICES = {"gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback"}
+PARTIES = SERVICES | {"upstream", "console"}
 ONE_LANE = ("prompt-cancelled", "completion-chunk", "completion-chunk-cleared", "reply")
 BY_NAME = {topic.name: topic for topic in CATALOGUE}
 
@@ -79,6 +80,9 @@ def test_an_event_on_the_path_is_keyed_by_its_conversation(event: type[PathEvent
         ("document-accepted", "full", "handbook/returns.md"),
         ("document-indexed", "full", "acme/handbook/returns.md/0"),
         ("document-refused", "full", "handbook/terms.pdf"),
+        ("feedback-submitted", "full", "resp_5a5d1f0e2b7c5d5e9a538f6f8a3f1c20"),
+        ("subject-erased", "full", "person-17"),
+        ("example-recorded", "full", "resp_5a5d1f0e2b7c5d5e9a538f6f8a3f1c20"),
     ],
 )
 def test_records_are_keyed_as_published(event_type: str, example: str, key: str) -> None:

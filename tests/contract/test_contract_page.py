@@ -10,6 +10,7 @@ import pytest
 
 from schemas.base import Event, ReasonCode
 from schemas.documents import DocumentSubmitted
+from schemas.feedback import FeedbackSubmitted
 from schemas.prompts import PromptSubmitted
 from schemas.responses import ResponseReady
 from schemas.topics import CATALOGUE, REPLY_PARTITIONS
@@ -22,7 +23,8 @@ DOCUMENTS = [ROOT / "README.md", *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.m
 
 
 @pytest.mark.parametrize(
-    ("body", "event"), list(zip(BODIES, (PromptSubmitted, ResponseReady, DocumentSubmitted), strict=True))
+    ("body", "event"),
+    list(zip(BODIES, (PromptSubmitted, ResponseReady, DocumentSubmitted, FeedbackSubmitted), strict=True)),
 )
 def test_a_body_on_the_page_is_valid(body: str, event: type[Event]) -> None:
     parsed = event.model_validate_json(body)

@@ -46,7 +46,9 @@ def test_every_released_schema_names_its_event_and_version() -> None:
         assert _read(path)["$id"] == f"urn:tailrace:{name}:v{version}"
 
 
-@pytest.mark.parametrize("name", ["prompt-submitted", "prompt-cancelled", "document-submitted"])
+@pytest.mark.parametrize(
+    "name", [*("prompt-submitted", "prompt-cancelled", "document-submitted", "feedback-submitted", "subject-erased")]
+)
 def test_unknown_fields_are_an_error_on_public_input(name: str) -> None:
     assert _read(FOLDER / f"{name}.json")["additionalProperties"] is False
 

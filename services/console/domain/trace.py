@@ -234,7 +234,7 @@ def _pending(sightings: Sequence[Sighting]) -> tuple[str, ...]:
 
 
 def _readers(topic: str) -> tuple[str, ...]:
-    return tuple(c for c in topic_named(topic).consumers if c not in ("upstream", "console", "gateway"))
+    return tuple(c for c in topic_named(topic).consumers if c not in ("upstream", "console", "gateway", "feedback"))
 
 
 def _ms(start: datetime, end: datetime) -> float:

@@ -1,5 +1,5 @@
-"""What callers want of the gateway, in terms of the bus: ask a prompt and wait, submit a document, run a batch."""
+"""What callers want of the gateway, in terms of the bus: ask and wait, submit documents and feedback, run batches."""
 
-from services.gateway.handlers.asking import NotReady, asking, submit_document
+from services.gateway.handlers.asking import NotReady, asking, submit
 
-__all__ = ["NotReady", "asking", "submit_document"]
+__all__ = ["NotReady", "asking", "submit"]

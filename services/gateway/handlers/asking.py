@@ -1,10 +1,10 @@
-"""A caller asks a prompt and waits, or submits a document."""
+"""A caller asks a prompt and waits, or submits what nobody waits for."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.bus import Envelope
-from schemas.documents import DocumentSubmitted
+from schemas.base import Event
 from schemas.prompts import PromptCancelled, PromptSubmitted
 from services.gateway.domain import Desk, Ticket, fingerprint
 from services.gateway.ports import Log
@@ -48,6 +48,6 @@ def _cancellation(prompt: PromptSubmitted) -> PromptCancelled:
     return PromptCancelled(prompt_id=prompt.prompt_id, tenant=prompt.tenant, conversation_id=prompt.conversation_id)
 
 
-async def submit_document(document: DocumentSubmitted, envelope: Envelope, *, log: Log) -> None:
-    """Returns once the log has the document. Raises LogUnavailable."""
-    await log.publish(document, envelope)
+async def submit(event: Event, envelope: Envelope, *, log: Log) -> None:
+    """Returns once the log has the document, the feedback, the erasure. Raises LogUnavailable."""
+    await log.publish(event, envelope)

@@ -2,27 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import JsonValue
 
 from schemas.base import PathEvent, Reason
 from schemas.completions import CompletionCleared
 from schemas.prompts import PromptFailed, PromptRefused, PromptRepeated
-from schemas.responses import ResponseReady
+from schemas.responses import ResponseReady, response_id_of
 from services.post_processing.domain.citations import cited
 from services.post_processing.domain.json_output import InvalidOutput, check, parse, unfenced
 from services.post_processing.domain.restoration import restore, restore_json, restore_json_text, restore_source
 from services.post_processing.domain.text import clean_text
 
 STAGE = "post_processing"
-_NAMESPACE = uuid5(NAMESPACE_URL, "https://tailrace.dev/responses")
 Values = Mapping[str, str]
-
-
-def response_id(event: PathEvent, suffix: str = "") -> str:
-    """The same prompt always has the same response id: `resp_` and 32 hex digits."""
-    return f"resp_{uuid5(_NAMESPACE, f'{event.tenant}/{event.prompt_id}{suffix}').hex}"
 
 
 def answered(event: CompletionCleared, values: Values, now: datetime) -> ResponseReady:
@@ -60,7 +53,7 @@ def conflicting(event: PromptRepeated, now: datetime) -> ResponseReady:
     """For one caller only: he used a known prompt id for something else."""
     message = f"the prompt id {event.prompt_id!r} was used before with other content; choose a new one"
     reason = Reason(code="idempotency_conflict", message=message, stage=STAGE)
-    identity = _identity(event) | {"response_id": response_id(event, "/conflict")}
+    identity = _identity(event) | {"response_id": response_id_of(event.tenant, f"{event.prompt_id}/conflict")}
     return ResponseReady(**identity, status="refused", reason=reason, created_at=now)
 
 
@@ -104,7 +97,7 @@ def _failed(event: CompletionCleared, reason: Reason, now: datetime) -> Response
 
 def _identity(event: PathEvent) -> dict[str, object]:
     return {
-        "response_id": response_id(event),
+        "response_id": response_id_of(event.tenant, event.prompt_id),
         "prompt_id": event.prompt_id,
         "tenant": event.tenant,
         "conversation_id": event.conversation_id,

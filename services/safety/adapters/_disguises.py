@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from services.safety.domain.text import plain
+from libs.personal_data import plain
 
 _SPACE = re.compile(r"\s+")
 _LONE_LETTERS = re.compile(r"[\s.\-*|/]\w[\s.\-*|/]{1,3}\w[\s.\-*|/]")

@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from services.safety.domain.findings import ENTITY_TYPES
+from libs.personal_data import ENTITY_TYPES
 from services.safety.domain.policy import Policy
 
 DEFAULT = "default"

@@ -1,1 +1,1 @@
-"""What safety knows by itself: text, findings, placeholders, masking, redaction, policy. No Kafka, no files."""
+"""What safety knows by itself: pieces, judgement, masking, redaction, policy. No Kafka, no files."""

@@ -6,24 +6,15 @@ service's part: this one only ever seals the mapping.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
 
-from services.safety.domain.findings import GUESSES, EntityType, Finding, without_overlaps
-from services.safety.domain.placeholders import blank_out, numbered
+from libs.personal_data import GUESSES, EntityType, Find, Finding, blank_out, numbered, replaced, without_overlaps
 from services.safety.domain.policy import PersonalDataRules
 
-Find = Callable[[str], Sequence[Finding]]
-
-_ROUNDS = 8
-"""Masking one value can lay bare another that overlapped it. Honest text needs two rounds."""
 _MOST_KNOWN = 64
 """Values looked for by heart; a bound keeps the cost linear in the text."""
-
-
-class Unmaskable(ValueError):  # noqa: N818 - it names what the text is
-    """Values overlap so deeply that the text cannot be cleaned: made up to confuse."""
 
 
 class Masker:
@@ -100,17 +91,3 @@ class Masker:
             self._last[entity_type] += 1
         self._given[entity_type, value] = placeholder
         return placeholder
-
-
-def replaced(text: str, find: Find, substitute: Callable[[Finding, str], str]) -> str:
-    """The text with each finding substituted, searched again until nothing is found. Raises Unmaskable."""
-    for _ in range(_ROUNDS):
-        findings = find(text)
-        if not findings:
-            return text
-        parts, past = [], 0
-        for finding in findings:
-            parts += [text[past : finding.start], substitute(finding, text[finding.start : finding.end])]
-            past = finding.end
-        text = "".join([*parts, text[past:]])
-    raise Unmaskable(f"values still overlap after {_ROUNDS} rounds of masking")

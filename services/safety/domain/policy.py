@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.safety.domain.findings import EntityType
+from libs.personal_data import EntityType
 
 Provenance = Literal["user", "system", "history", "source"]
 """Who wrote a text: the upstream's user, the upstream's system prompt, earlier turns, the knowledge base."""

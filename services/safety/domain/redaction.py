@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from services.safety.domain.findings import EntityType, Finding
-from services.safety.domain.masking import Find, replaced
-from services.safety.domain.placeholders import marker
+from libs.personal_data import EntityType, Find, Finding, marker, replaced
 from services.safety.domain.policy import AnswerPersonalDataRules, EntityAction
 
 _CLOSED = re.compile(r"(?:[.!?:;)\]\"']\s?|\n)\Z")

@@ -25,6 +25,7 @@ from tests.support.faults.fate import Fate
 from tests.support.faults.life import Life, live
 
 STAGES = ("ingestion", "grounding", "safety", "inference", "post_processing")
+"""Who is always there. The gateway and feedback join where a test wants them."""
 _FORKS = multiprocessing.get_context("forkserver")
 _FORKS.set_forkserver_preload(["tests.support.faults.life"])
 

@@ -21,6 +21,8 @@ class Fate:
     """The how manieth record handed over, or acknowledged, or commit."""
     produce_lag: float = 0.0
     """Seconds before the log gets a record: time to commit too early."""
+    store_lag: float = 0.0
+    """Seconds before a transaction of a database is durable: time to count on it too early."""
     poll_pause: float = 0.0
     """Seconds between two polls that then bring one record: a slow consumer."""
     largest_file: int | None = None

@@ -6,18 +6,21 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import uvloop
 from opentelemetry.metrics import NoOpMeter
+from sqlalchemy import Engine, event
 
 from libs.bus.kafka import KafkaBus
 from libs.clock import utc_now
 from libs.service import Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, Traces, configure_logs
+from services.feedback.app import create_app as create_feedback
 from services.gateway.app import create_app as create_gateway
 from services.grounding.app import create_app as create_grounding
 from services.inference.app import create_app as create_inference
@@ -34,6 +37,7 @@ CREATE: Mapping[str, Callable[[], Service]] = {
     "inference": create_inference,
     "post_processing": create_post_processing,
     "gateway": create_gateway,
+    "feedback": create_feedback,
 }
 _PR_SET_PDEATHSIG = 1
 
@@ -58,6 +62,8 @@ def live(life: Life) -> None:
     os.environ.update({**life.environ, **life.fate.environ})
     if (size := life.fate.largest_file) is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    if lag := life.fate.store_lag:
+        event.listen(Engine, "commit", lambda _: time.sleep(lag))
     settings = ServiceSettings()
     configure_logs(life.service, settings.instance, "info")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

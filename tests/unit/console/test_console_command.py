@@ -8,7 +8,7 @@ import pytest
 from services.console.__main__ import main
 
 COMMANDS = (
-    "up", "down", "status", "ask", "trace", "demo", "documents add", "documents delete", "batch run",
+    "up", "down", "status", "ask", "feedback", "trace", "demo", "documents add", "documents delete", "batch run",
     "dead-letters list", "dead-letters show", "dead-letters replay",
 )  # fmt: skip
 

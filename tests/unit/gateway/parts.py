@@ -37,6 +37,8 @@ TOPICS = (
     "prompt-submitted-batch-dlq",
     "prompt-cancelled",
     "document-submitted",
+    "feedback-submitted",
+    "subject-erased",
     "reply",
 )
 """What a gateway and the small pipeline read and write."""

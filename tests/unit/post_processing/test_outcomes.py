@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from libs.bus import Context, StoredRecord, To
 from libs.sealing import Sealer, generate_key_pair, rotate_key_file
 from schemas.prompts import PromptRepeated, Source
-from schemas.responses import Reply, ResponseReady
+from schemas.responses import Reply, ResponseReady, response_id_of
 from services.post_processing.adapters.key_ring import KeyRing
 from services.post_processing.domain.citations import cited
 from services.post_processing.domain.json_output import InvalidOutput, check, parse
-from services.post_processing.domain.outcomes import response_id
+from services.post_processing.domain.outcomes import failed, refused
 from services.post_processing.domain.restoration import restore, restore_json_text
 from services.post_processing.domain.text import clean_text, clean_window
 from services.post_processing.handlers import finish, pass_on, repeat
@@ -64,10 +64,12 @@ def test_refusals_and_failures_keep_their_reason(at: At, seals: KeyRing, refusal
         assert (ready.status, ready.reason.code, ready.text) == (status, code, None)
 
 
-def test_the_response_id_depends_on_tenant_and_prompt_alone(completion: Make, failure: Make) -> None:
-    assert response_id(completion("a")) == response_id(failure(conversation_id="other"))
-    assert response_id(completion(prompt_id="p-2")) != response_id(completion())
-    assert response_id(completion(tenant="globex")) != response_id(completion())
+def test_the_response_id_depends_on_tenant_and_prompt_alone(refusal: Make, failure: Make) -> None:
+    first = failed(failure(), clock()).response_id
+    assert first == response_id_of("acme", "p-1")
+    assert first == refused(refusal(conversation_id="other"), clock()).response_id
+    assert first != failed(failure(prompt_id="p-2"), clock()).response_id
+    assert first != failed(failure(tenant="globex"), clock()).response_id
 
 
 def test_masked_values_come_back_in_text_and_sources(outcome: Make, completion: Make, seal: Make) -> None:

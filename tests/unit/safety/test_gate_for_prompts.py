@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from libs.bus import Retryable
+from libs.personal_data import Finding
 from schemas.base import Message, Parameters, ResponseFormat
 from schemas.prompts import PromptCleared, PromptFailed, PromptGrounded, PromptRefused, SourceText
-from services.safety.domain.findings import Finding
 from services.safety.domain.policy import Provenance
 from services.safety.domain.withholding import NOTE
 from services.safety.handlers import CheckFailedError

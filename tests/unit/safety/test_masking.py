@@ -2,16 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.safety.adapters.personal_data import PatternDetector
-from services.safety.domain.findings import Finding, without_overlaps
-from services.safety.domain.masking import Masker, Unmaskable
-from services.safety.domain.placeholders import already_written
+from libs.personal_data import Finding, PatternDetector, Unmaskable, already_written
+from services.safety.domain.masking import Masker
 from services.safety.domain.policy import (
     AnswerEntityRule,
     AnswerPersonalDataRules,
@@ -19,7 +16,6 @@ from services.safety.domain.policy import (
     PersonalDataRules,
 )
 from services.safety.domain.redaction import Redactor
-from services.safety.domain.text import plain
 
 FIND = PatternDetector().find
 ALL = PersonalDataRules(default=EntityRule(action="mask", restore=True))
@@ -136,23 +132,6 @@ def test_values_that_overlap_without_end_are_reported_and_not_passed() -> None:
 
     with pytest.raises(Unmaskable):
         Masker(insatiable, ALL).mask("text")
-
-
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 10)), max_size=12))
-def test_overlaps_are_resolved_and_nothing_is_made_up(spans: list[tuple[int, int]]) -> None:
-    findings = [Finding(start, start + length, "IBAN") for start, length in spans]
-    kept = without_overlaps(findings)
-    assert all(a.end <= b.start for a, b in pairwise(kept))
-    assert set(kept) <= set(findings)
-
-
-@given(st.text(alphabet=st.characters(exclude_categories=["Cs"])))
-def test_positions_of_the_plain_text_lead_back_to_the_original(text: str) -> None:
-    reading = plain(text)
-    for i, character in enumerate(reading.text):
-        start, end = reading.span(i, i + 1)
-        assert end == start + 1
-        assert plain(text[start]).text == character
 
 
 @given(texts)

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from libs.personal_data import plain
 from schemas.base import Message, Parameters, ResponseFormat
 from schemas.prompts import PromptCleared, PromptGrounded, SourceText
-from services.safety.domain.text import plain
 from tests.unit.safety.conftest import ClearPrompt
 
 PLANTED = (

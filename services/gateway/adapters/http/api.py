@@ -21,12 +21,13 @@ from services.gateway.adapters.http.body import BodyLimits, param_of, read_json
 from services.gateway.adapters.http.conversation import Conversation, Patience
 from services.gateway.adapters.http.document import body, complete, errors, events
 from services.gateway.adapters.http.errors import ApiError, unavailable
+from services.gateway.adapters.http.feedback_api import Feedback, add_feedback
 from services.gateway.adapters.http.files_api import add_files
 from services.gateway.adapters.http.requests import ChatRequest, DocumentRequest
 from services.gateway.adapters.http.responses import ChatCompletion, DocumentReceipt, ModelCard, ModelList
 from services.gateway.adapters.http.schedules_api import Schedules, add_schedules
 from services.gateway.domain import Caller, Desk
-from services.gateway.handlers import submit_document
+from services.gateway.handlers import submit
 from services.gateway.ports import Keys, Log, LogUnavailable
 
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=255)]
@@ -144,13 +145,14 @@ def _router(parts: Dependencies) -> APIRouter:
     add_files(router, parts.batching, known)
     add_batches(router, parts.batching, known)
     add_schedules(router, parts.schedules, known)
+    add_feedback(router, Feedback(parts.log, parts.limits, parts.clock, parts.new_id), known)
     return router
 
 
 async def _submit(request: Request, document: DocumentSubmitted, log: Log) -> DocumentReceipt:
     request.scope["state"]["notes"]["document_id"] = document.document_id
     try:
-        await submit_document(document, request.scope["state"]["envelope"], log=log)
+        await submit(document, request.scope["state"]["envelope"], log=log)
     except LogUnavailable:
         raise unavailable("log_unavailable", "the log did not take the document in time", 2) from None
     return DocumentReceipt(id=document.document_id, collection=document.collection, deleted=document.deleted)

@@ -7,11 +7,18 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from services.gateway.adapters.http.errors import ErrorBody
-from services.gateway.adapters.http.requests import BatchRequest, ChatRequest, DocumentRequest
+from services.gateway.adapters.http.requests import BatchRequest, ChatRequest, DocumentRequest, FeedbackRequest
 from services.gateway.adapters.http.responses import ChatCompletionChunk
 
 _REF = "#/components/schemas/{model}"
-_EXTRA: tuple[type[BaseModel], ...] = (BatchRequest, ChatRequest, DocumentRequest, ErrorBody, ChatCompletionChunk)
+_EXTRA: tuple[type[BaseModel], ...] = (
+    BatchRequest,
+    ChatRequest,
+    DocumentRequest,
+    FeedbackRequest,
+    ErrorBody,
+    ChatCompletionChunk,
+)
 _ERRORS = {
     400: "The request is wrong, or safety turned the prompt down (`content_filter`).",
     401: "There is no API key, or it is not known.",

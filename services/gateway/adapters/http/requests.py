@@ -6,10 +6,21 @@ Parameters of OpenAI's that have no effect here are taken only with the value th
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, JsonValue, StringConstraints, Tag, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    JsonValue,
+    StringConstraints,
+    Tag,
+    model_validator,
+)
 
 from schemas.base import Identifier, ResponseFormat
 from schemas.documents import MediaType
+from schemas.feedback import Consent, FeedbackKind, FeedbackValue
 from schemas.prompts import CollectionName, Grounding, TemplateName
 
 Nothing = Annotated[list[JsonValue], Field(max_length=0)] | None
@@ -177,6 +188,22 @@ class DocumentRequest(_Request):
     content_base64: str | None = None
     source_uri: Annotated[str, StringConstraints(max_length=2048)] | None = None
     metadata: Metadata | None = None
+
+
+class FeedbackRequest(_Request):
+    """`POST /v1/feedback`. `value` is what the kind wants: docs/contract.md."""
+
+    feedback_id: Identifier | None = None
+    """The caller's own; the same id again changes what was said. Left out, one is made."""
+    response_id: Identifier
+    """Of the answer: `tailrace.response_id`."""
+    kind: FeedbackKind
+    value: FeedbackValue
+    comment: Annotated[str, StringConstraints(max_length=4096)] | None = None
+    subject: Identifier | None = None
+    consent: Consent = Consent()
+    created_at: AwareDatetime | None = None
+    """Left out: now."""
 
 
 class FilesLast(_Request):
