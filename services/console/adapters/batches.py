@@ -1,5 +1,6 @@
 """Batch jobs and schedules of a gateway, by HTTP."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,20 +10,22 @@ from services.console.adapters.connection import GatewayAddress
 from services.console.adapters.gateway import checked
 from services.console.domain.errors import ConsoleError
 
-_PAGE = 100
+_ID = re.compile(r"[\w-]+")
 
 
 class Batches:
     """One gateway's, of the key's tenant. Raises RefusedError, and ConsoleError where the gateway cannot be reached."""
 
-    def __init__(self, address: GatewayAddress) -> None:
+    def __init__(self, address: GatewayAddress, *, page: int = 100) -> None:
+        """`page`: as many jobs at once are asked for, at most 100."""
         self._address = address
+        self._page = page
 
     def jobs(self, limit: int) -> Iterator[dict[str, Any]]:
         """The newest first."""
         after: dict[str, str] = {}
         while limit > 0:
-            page = self._ask("GET", "/v1/batches", {"limit": str(min(limit, _PAGE)), **after})
+            page = self._ask("GET", "/v1/batches", {"limit": str(min(limit, self._page)), **after})
             yield from page["data"]
             if not page["has_more"]:
                 return
@@ -31,11 +34,11 @@ class Batches:
 
     def job(self, batch_id: str) -> dict[str, Any]:
         """One of them."""
-        return self._ask("GET", f"/v1/batches/{batch_id}")
+        return self._ask("GET", _path(batch_id))
 
     def cancel(self, batch_id: str) -> dict[str, Any]:
         """Asks for its end; the job as it is now."""
-        return self._ask("POST", f"/v1/batches/{batch_id}/cancel")
+        return self._ask("POST", f"{_path(batch_id)}/cancel")
 
     def schedules(self) -> dict[str, Any]:
         """The tenant's schedules."""
@@ -49,4 +52,12 @@ class Batches:
         except httpx.HTTPError as error:
             told = str(error) or type(error).__name__
             raise ConsoleError(f"the gateway at {self._address.url} does not answer: {told}") from error
+        except ValueError:
+            raise ConsoleError(f"what answers at {self._address.url} is no gateway: {path} is no JSON there") from None
         return found
+
+
+def _path(batch_id: str) -> str:
+    if not _ID.fullmatch(batch_id):
+        raise ConsoleError(f'"{batch_id}" is no id of a batch; `tailrace batch list` shows them', exit_code=2)
+    return f"/v1/batches/{batch_id}"

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import httpx
 from aiokafka.errors import KafkaError
 
 from infra.local import StackStatus, status
@@ -46,7 +47,17 @@ def gateway_address(
     if not (url and key):
         names = "TAILRACE_CONSOLE_GATEWAY and TAILRACE_CONSOLE_API_KEY"
         raise ConsoleError("no running gateway is known; " + _HINT.format(names=names))
-    return GatewayAddress(url.rstrip("/"), key)
+    return GatewayAddress(_checked(url).rstrip("/"), key)
+
+
+def _checked(url: str) -> str:
+    try:
+        given = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConsoleError(f'TAILRACE_CONSOLE_GATEWAY "{url}" is no address: {error}', exit_code=2) from None
+    if given.scheme not in {"http", "https"} or not given.host:
+        raise ConsoleError(f'TAILRACE_CONSOLE_GATEWAY "{url}" is no address such as http://host:8080', exit_code=2)
+    return url
 
 
 @asynccontextmanager

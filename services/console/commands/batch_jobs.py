@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.console.adapters.batches import Batches
@@ -37,7 +38,7 @@ def list_jobs(
         counts = job["request_counts"]
         numbers = [str(counts[name]) for name in ("total", "completed", "failed")]
         started_by = (job["metadata"] or {}).get("schedule", "")
-        table.add_row(job["id"], job["status"], *numbers, _time(job["created_at"]), started_by)
+        table.add_row(job["id"], job["status"], *numbers, _time(job["created_at"]), escape(started_by))
     out().print(table if found else "no batches")
 
 
@@ -60,7 +61,7 @@ def schedules(as_json: Json = False) -> None:
         table = Table("schedule", "cron", "time zone", "next", "last", "last batch", "problem", box=None)
         for one in found["data"]:
             when = _time(one["next_at"]) if one["enabled"] else "off"
-            last = (_time(one["last_tick"]), one["last_batch_id"] or "", one["problem"] or "")
+            last = (_time(one["last_tick"]), one["last_batch_id"] or "", escape(one["problem"] or ""))
             table.add_row(one["name"], one["cron"], one["timezone"], when, *last)
         out().print(table)
     else:

@@ -129,9 +129,16 @@ class Batch:
         elif (first := self._plan.conflicts.get(number)) is not None:
             self._write(number, refused(conflict(number, line.prompt_id, first)))
         elif line.identity not in self._asked:
-            await self._slots.acquire()
-            self._asked.add(line.identity)
-            await (await producer.send(_outgoing(line.prompt)))
+            await self._ask(line, producer)
+
+    async def _ask(self, line: Line, producer: Producer) -> None:
+        await self._slots.acquire()
+        if self._results.has(line.number):
+            # An interrupted run asked it, and the outcome came meanwhile: asked again, there would be no other.
+            self._slots.release()
+            return
+        self._asked.add(line.identity)
+        await (await producer.send(_outgoing(line.prompt)))
 
     def _hear_outcome(self, record: Record) -> None:
         identity = _identity(record)

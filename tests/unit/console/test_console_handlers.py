@@ -155,6 +155,26 @@ async def test_a_batch_interrupted_while_it_waits_is_taken_up_without_asking_twi
     assert len(in_memory.records("prompt-submitted-batch")) == 10
 
 
+async def test_a_prompt_answered_while_it_waits_for_a_place_is_not_asked_and_not_waited_for(
+    in_memory: InMemoryBus, tmp_path: Path
+) -> None:
+    """As after a crash: what was in flight then is answered only now, and ids are answered once."""
+    output = tmp_path / "out.jsonl"
+    lines = [prompt(f"p-{n}") for n in range(6)]
+    with ResultFile(output, resume=False) as results:
+        first = asyncio.create_task(Batch(in_memory, lambda: list(enumerate(lines, 1)), results, Silent()).run(0))
+        await until(lambda: len(in_memory.records("prompt-submitted-batch")) == 6, in_memory)
+        first.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await first
+    second = asyncio.create_task(run_batch(in_memory, lines, output, resume=True, in_flight=2))
+    await until(lambda: len(in_memory.records("prompt-submitted-batch")) == 8, in_memory)
+    async with answering(in_memory):
+        found = await second
+    assert [r["status"] for r in found] == ["answered"] * 6
+    assert len(in_memory.records("prompt-submitted-batch")) == 8
+
+
 async def test_an_id_used_before_this_run_for_something_else_does_not_wait_for_ever(
     in_memory: InMemoryBus, tmp_path: Path
 ) -> None:
