@@ -23,9 +23,9 @@ OWN = {
 
 
 def test_every_service_of_the_design_stands() -> None:
-    assert NAMES == [
+    assert [
         *("console", "feedback", "gateway", "grounding", "inference", "ingestion", "post_processing", "safety")
-    ]
+    ] == NAMES
 
 
 @SERVICES

@@ -21,6 +21,7 @@ from libs.sealing import write_key_file
 from libs.service import Runtime
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, Traces
+from schemas.feedback import FeedbackSubmitted
 from services.ingestion.app import create_app as create_ingestion
 from services.post_processing.app import create_app as create_post_processing
 from services.post_processing.settings import PostProcessingSettings
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.broker
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "contract.md").read_text(encoding="utf-8")
 HI = [{"role": "user", "content": "Hello!"}]
+BLOCKS = re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
 LATE = {"deadline": "2020-01-01T00:00:00Z", "messages": HI}
 
 
@@ -97,9 +99,9 @@ async def test_a_prompt_published_twice_has_one_outcome(upstream: Any, installat
 
 
 async def test_kafkas_own_tools_publish_and_read(installation: BusSettings) -> None:
-    """The page's two commands, with this broker's address, topics and a deadline that has passed."""
-    listen, publish = (_command(block, installation) for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
-    line = _line(PAGE).replace('"messages"', '"deadline": "2020-01-01T00:00:00Z", "messages"')
+    """The page's first two commands, with this broker's address, topics and a deadline that has passed."""
+    listen, publish, _ = (_command(block, installation) for block in BLOCKS)
+    line = _line(BLOCKS[1]).replace('"messages"', '"deadline": "2020-01-01T00:00:00Z", "messages"')
     reader = await _start(*listen, "--from-beginning", "--max-messages", "1", "--timeout-ms", "90000")
     writer = await _start(*publish)
     await writer.communicate(line.encode())
@@ -109,6 +111,19 @@ async def test_kafkas_own_tools_publish_and_read(installation: BusSettings) -> N
     assert "ce_type:tailrace.response-ready.v1" in headers
     assert key == "order-7781"
     assert json.loads(body)["reason"]["code"] == "deadline_exceeded"
+
+
+async def test_kafkas_own_tools_publish_feedback(make_kafka: Callable[..., Awaitable[BusSettings]]) -> None:
+    settings = await make_kafka("feedback-submitted")
+    writer = await _start(*_command(BLOCKS[2], settings))
+    await writer.communicate(_line(BLOCKS[2]).encode())
+    assert writer.returncode == 0
+    bus = KafkaBus(settings, client_id="test")
+    ends = await bus.end_offsets("feedback-submitted")
+    [record] = [record for partition in ends for record in [r async for r in bus.read("feedback-submitted", partition)]]
+    await bus.close()
+    said = FeedbackSubmitted.model_validate_json(record.value or b"")
+    assert (said.key.encode(), said.value) == (record.key, 4)
 
 
 def _command(block: str, installation: BusSettings) -> list[str]:
