@@ -86,6 +86,7 @@ class KafkaBus:
         try:
             cluster = await client.fetch_all_metadata()
         except KafkaError:
+            await self._forget_if_lost(probe)
             # No broker answers just now: what is known will do.
             cluster = client.cluster
         found = cluster.partitions_for_topic(self._names.outside(topic))
@@ -108,9 +109,12 @@ class KafkaBus:
     async def reachable(self) -> bool:
         try:
             probe = await self._metadata()
-            return bool(await probe._client.force_metadata_update())  # noqa: SLF001
+            found = bool(await probe._client.force_metadata_update())  # noqa: SLF001
+            if not found:
+                await self._forget_if_lost(probe)
         except (KafkaError, OSError):
             return False
+        return found
 
     async def read(
         self,
@@ -164,6 +168,14 @@ class KafkaBus:
                 await _started(probe)
                 self._probe = probe
             return self._probe
+
+    async def _forget_if_lost(self, probe: AIOKafkaConsumer) -> None:
+        """A client that met a broker which knew of no broker yet, as at its start, asks nobody any more, for ever."""
+        if probe._client.cluster.brokers():  # noqa: SLF001
+            return
+        if self._probe is probe:
+            self._probe = None
+            await _stopped(probe)
 
     async def _reader(self, partitions: list[KafkaPartition]) -> AIOKafkaConsumer:
         consumer = AIOKafkaConsumer(
