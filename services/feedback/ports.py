@@ -44,6 +44,9 @@ class Store(Protocol):
     def cases(self, keys: Sequence[CaseKey], judgements: int) -> Sequence[Case]:
         """Each case, with at most so many judgements."""
 
+    def doubt(self, keys: Sequence[CaseKey]) -> None:
+        """Notes, durably, that these are about to be written: `published` is `IN_DOUBT` until they are settled."""
+
     def settle(self, settled: Sequence[Settled]) -> None:
         """Notes what was written; a case that changed meanwhile stays marked."""
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Sequence
 from datetime import datetime
 
-from services.feedback.domain.cases import Case
+from services.feedback.domain.cases import IN_DOUBT, Case
 from services.feedback.domain.facts import (
     AnswerSeen,
     CaseKey,
@@ -144,6 +144,10 @@ class InMemoryStore:
             self._is_named(key),
             self._published.get(key),
         )
+
+    def doubt(self, keys: Sequence[CaseKey]) -> None:
+        with self._lock:
+            self._published.update(dict.fromkeys(keys, IN_DOUBT))
 
     def settle(self, settled: Sequence[Settled]) -> None:
         with self._lock:

@@ -115,6 +115,10 @@ async def record(tools: Tools, producer: Producer) -> int:
     if not changes:
         return 0
     decided = await asyncio.to_thread(_decide, tools, changes, now)
+    # Noted first: should this die once the log has it and before it is settled, facts may come that lead back to what
+    # was published before. That would then be taken for what the log holds.
+    if about := [each.settled.change.key for each in decided if each.recorded]:
+        await asyncio.to_thread(tools.store.doubt, about)
     sent = [await producer.send(outgoing) for each in decided for outgoing in each.outgoing]
     await asyncio.gather(*sent)
     await asyncio.to_thread(tools.store.settle, [each.settled for each in decided])

@@ -7,8 +7,14 @@ from sqlalchemy import delete as remove
 
 from services.feedback.adapters.sql_noting import Row, said_id, upsert
 from services.feedback.adapters.sql_tables import CHANGED, PIECES, PUBLISHED, SAID, joined
-from services.feedback.domain.facts import Said
+from services.feedback.domain.cases import IN_DOUBT
+from services.feedback.domain.facts import CaseKey, Said
 from services.feedback.ports import Settled
+
+
+def doubt(connection: Connection, keys: Sequence[CaseKey]) -> None:
+    """Whatever these were published as no longer counts."""
+    upsert(connection, PUBLISHED, [{"key": joined(*key), "digest": IN_DOUBT} for key in keys])
 
 
 def settle(connection: Connection, settled: Sequence[Settled]) -> None:

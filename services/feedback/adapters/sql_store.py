@@ -9,7 +9,7 @@ from sqlalchemy import select as read
 
 from services.feedback.adapters.sql_engine import Database
 from services.feedback.adapters.sql_noting import note, piece_of, said_of
-from services.feedback.adapters.sql_settling import settle
+from services.feedback.adapters.sql_settling import doubt, settle
 from services.feedback.adapters.sql_sweeping import sweep
 from services.feedback.adapters.sql_tables import CHANGED, PIECES, PUBLISHED, SAID, case_key, joined
 from services.feedback.domain.cases import Case
@@ -47,6 +47,10 @@ class SqlStore:
         with self._database.transaction() as connection:
             reading = _Reading(connection, [joined(*key) for key in keys], judgements)
             return [reading.case(key) for key in keys]
+
+    def doubt(self, keys: Sequence[CaseKey]) -> None:
+        with self._database.transaction() as connection:
+            doubt(connection, keys)
 
     def settle(self, settled: Sequence[Settled]) -> None:
         with self._database.transaction() as connection:

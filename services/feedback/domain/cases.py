@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 
 from services.feedback.domain.facts import AnswerSeen, CaseKey, OutcomeSeen, PromptSeen, Said
 
+IN_DOUBT = ""
+"""In place of a digest: what the log holds is not known. It equals none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:

@@ -19,10 +19,10 @@ from services.feedback.adapters.recorder import Recorder, record
 from services.feedback.adapters.sql_engine import StoreInUse
 from services.feedback.adapters.sql_store import SqlStore
 from services.feedback.app import create_app
-from services.feedback.domain.facts import Fact
+from services.feedback.domain.facts import CaseKey, Fact
 from services.feedback.ports import Change, Settled
 from services.feedback.settings import FeedbackSettings
-from tests.unit.feedback.parts import ANSWER, METRICS, NOON, Arrival, Desk, answered, feedback
+from tests.unit.feedback.parts import ANSWER, METRICS, NOON, Arrival, Desk, answered, erasure, feedback
 
 STORY = [*answered(), Arrival(feedback("edit", "Better.")), Arrival(feedback("edit", ANSWER, feedback_id="f-2"), 1)]
 
@@ -47,6 +47,11 @@ class Fragile(InMemoryStore):
         found = super().changed(limit)
         self._step("after changed")
         return found
+
+    def doubt(self, keys: Sequence[CaseKey]) -> None:
+        self._step("before doubt")
+        super().doubt(keys)
+        self._step("after doubt")
 
     def settle(self, settled: Sequence[Settled]) -> None:
         self._step("before settle")
@@ -73,7 +78,9 @@ class FragileProducer:
         return None
 
 
-@pytest.mark.parametrize("step", ["after changed", "before settle", "after settle", "write 0", "write 1"])
+@pytest.mark.parametrize(
+    "step", ["after changed", "before doubt", "after doubt", "before settle", "after settle", "write 0", "write 1"]
+)
 async def test_a_death_at_any_step_leads_to_the_same_records(step: str) -> None:
     undisturbed = await Desk(InMemoryStore()).after(*STORY)
     store = Fragile()
@@ -87,6 +94,39 @@ async def test_a_death_at_any_step_leads_to_the_same_records(step: str) -> None:
     assert desk.examples == undisturbed.examples
     assert set(desk.letters) == set(undisturbed.letters)
     assert len({r.value for r in desk.bus.records("example-recorded")}) == 1
+
+
+class Forgetful:
+    """The process ends when the log has all of it, before anybody hears so."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    async def send(self, outgoing: Outgoing) -> "asyncio.Future[object]":
+        await (await (await self._desk.bus.producer()).send(outgoing))
+        unheard: asyncio.Future[object] = asyncio.Future()
+        unheard.set_exception(Killed())
+        return unheard
+
+    async def flush(self) -> None:
+        return None
+
+    async def stop(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("before", [[Arrival(feedback("rating", 4, feedback_id="f-0"))], []], ids=["some", "none"])
+async def test_what_leads_back_to_before_a_death_is_written_all_the_same(desk: Desk, before: list[Arrival]) -> None:
+    """Written, killed before the store knew, then taken back: the log holds more than was ever settled."""
+    await desk.after(*answered(), *before)
+    settled = desk.examples
+    await desk.hear(Arrival(feedback("edit", "Mary's.", subject="s-1"), 1))
+    with pytest.raises(Killed):
+        await record(desk.tools, Forgetful(desk))
+    assert desk.examples != settled
+    await desk.after(Arrival(erasure("s-1", "acme"), 2, at=NOON + timedelta(minutes=1)))
+    assert not desk.example().judgements or desk.examples == settled
+    assert "Mary" not in str(desk.examples)
 
 
 async def test_what_comes_while_a_case_is_written_is_written_next(desk: Desk) -> None:
