@@ -8,6 +8,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from libs.bus.records import Outgoing, Record, StoredRecord, TopicPartition
 from libs.bus.transport import CommitRefused, GroupConsumer, Producer, RebalanceListener
@@ -34,7 +35,9 @@ class InMemoryBus:
         self._clock = clock
         self._arrived = asyncio.Condition()
 
-    def consumer(self, group: str, topics: Collection[str], instance: str | None) -> GroupConsumer:
+    def consumer(
+        self, group: str, topics: Collection[str], instance: str | None, linger: timedelta = timedelta(0)
+    ) -> GroupConsumer:
         del instance  # static membership spares rebalances over the network; there is none here
         return _MemoryConsumer(self, self._groups[group], tuple(topics))
 

@@ -70,6 +70,9 @@ class Delivery:
     """False: records of one key may run side by side (they carry their own order)."""
     goes_first: bool = False
     """Where records of several routes wait, these are taken first: pieces of a stream belong before its end."""
+    linger: timedelta = timedelta(0)
+    """So long a record may wait at the broker for company, where no route of the service is in a greater hurry. Each
+    fetch of one record costs whoever shares the machine."""
 
 
 @dataclass(frozen=True)

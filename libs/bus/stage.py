@@ -65,7 +65,8 @@ class Stage:
         self._closing = closing.total_seconds()
         self._jitter = jitter
         self._window: KeyedWindow[Work] = KeyedWindow({name: self._limit(name) for name in self._routes})
-        self._consumer = bus.consumer(f"tailrace-{name}", tuple(self._routes), instance)
+        linger = min((route.delivery.linger for route in routes), default=timedelta(0))
+        self._consumer = bus.consumer(f"tailrace-{name}", tuple(self._routes), instance, linger)
         self._partitions: dict[TopicPartition, Partition] = {}
         self._tasks: dict[asyncio.Task[None], Work] = {}
         self._loading: set[asyncio.Task[None]] = set()

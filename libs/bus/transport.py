@@ -5,6 +5,7 @@ Two adapters: `libs.bus.kafka` (aiokafka) and `libs.bus.in_memory`. Both pass on
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
 
 from libs.bus.records import Outgoing, Record, TopicPartition
@@ -54,8 +55,13 @@ class Producer(Protocol):
 class Bus(Protocol):
     """One log, reached by all services."""
 
-    def consumer(self, group: str, topics: Collection[str], instance: str | None) -> GroupConsumer:
-        """A member not yet started. `instance` makes membership static, so that a restart does not rebalance."""
+    def consumer(
+        self, group: str, topics: Collection[str], instance: str | None, linger: timedelta = timedelta(0)
+    ) -> GroupConsumer:
+        """A member not yet started. `instance` makes membership static, so that a restart does not rebalance.
+
+        So long (`linger`) a record may wait for others to come with it.
+        """
 
     async def producer(self) -> Producer: ...
 

@@ -17,8 +17,9 @@ from services.feedback.ports import Intake
 
 SAYS: tuple[type[Event], ...] = (ExampleRecorded, DatasetPublished)
 
-_PATIENT = Delivery(retry_for=timedelta(days=3650))
-"""While the store is away everything waits; nothing is given up for it."""
+_PATIENT = Delivery(retry_for=timedelta(days=3650), ordered=False, linger=timedelta(milliseconds=500))
+"""While the store is away everything waits; nothing is given up for it. Facts need no order. They come in company and
+share transactions: this service hears three records of every prompt, at the very time when the path is at work."""
 
 
 def routes(intake: Intake, clock: Clock, metrics: Metrics) -> tuple[Route, ...]:

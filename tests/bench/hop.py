@@ -8,6 +8,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Collection, Mapping
+from datetime import timedelta
 
 import uvloop
 
@@ -27,8 +28,10 @@ class HopBus(KafkaBus):
         super().__init__(target, client_id="bench-hop")
         self._source = KafkaBus(source, client_id="bench-hop")
 
-    def consumer(self, group: str, topics: Collection[str], instance: str | None) -> GroupConsumer:
-        return self._source.consumer(group, topics, instance)
+    def consumer(
+        self, group: str, topics: Collection[str], instance: str | None, linger: timedelta = timedelta(0)
+    ) -> GroupConsumer:
+        return self._source.consumer(group, topics, instance, linger)
 
 
 def same(event: PromptAccepted) -> PromptAccepted:

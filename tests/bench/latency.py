@@ -21,7 +21,8 @@ HOPS = 6
 """submitted > accepted > grounded > cleared > generated > cleared > ready."""
 PARTITIONS = 4
 _BLOCK = 10
-_WARM_UP = 40
+_WARM_UP = 600
+"""A broker that has just started compiles what it runs: the first prompts take half as long again."""
 _PATIENCE = 60.0
 
 Body = Callable[[str], bytes]

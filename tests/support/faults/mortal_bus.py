@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Collection, Mapping, Sequence
+from datetime import timedelta
 
 from libs.bus import Outgoing, Producer, Record, TopicPartition
 from libs.bus.kafka import KafkaBus
@@ -34,8 +35,10 @@ class MortalBus(KafkaBus):
         self._fate = fate
         self._reaper = Reaper(fate)
 
-    def consumer(self, group: str, topics: Collection[str], instance: str | None) -> GroupConsumer:
-        return _MortalConsumer(super().consumer(group, topics, instance), self._reaper, self._fate.poll_pause)
+    def consumer(
+        self, group: str, topics: Collection[str], instance: str | None, linger: timedelta = timedelta(0)
+    ) -> GroupConsumer:
+        return _MortalConsumer(super().consumer(group, topics, instance, linger), self._reaper, self._fate.poll_pause)
 
     async def producer(self) -> Producer:
         return _MortalProducer(await super().producer(), self._reaper, self._fate.produce_lag)
