@@ -4,6 +4,9 @@ import hashlib
 
 from schemas.prompts import PromptSubmitted
 
+COMPLETION_PREFIX = "chatcmpl-"
+"""Before a prompt's id: the id of its completion, as OpenAI's begin."""
+
 
 def derived_id(kind: str, tenant: str, key: str) -> str:
     """The id a tenant's `Idempotency-Key` always leads to, for one kind of thing."""

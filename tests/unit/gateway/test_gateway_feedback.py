@@ -7,6 +7,7 @@ import pytest
 
 from libs.bus import InMemoryBus
 from schemas.feedback import FeedbackSubmitted, SubjectErased
+from schemas.responses import response_id_of
 from tests.unit.gateway.conftest import caller
 from tests.unit.gateway.parts import OTHER_KEY, Gateway
 
@@ -33,6 +34,20 @@ async def test_feedback_is_in_the_log_when_its_receipt_comes(client: httpx.Async
     assert event.consent.training
     [record] = in_memory.records("feedback-submitted")
     assert record.key == b"resp_1"
+
+
+async def test_the_id_of_a_completion_names_its_response(client: httpx.AsyncClient, in_memory: InMemoryBus) -> None:
+    body = {"response_id": "chatcmpl-prompt-1", "kind": "choice", "value": "chatcmpl-prompt-2"}
+    response = await client.post("/v1/feedback", json=body)
+    [event] = said(in_memory)
+    assert (event.response_id, event.value) == tuple(response_id_of("default", f"prompt-{n}") for n in (1, 2))
+    assert response.json()["response_id"] == event.response_id
+
+
+async def test_a_text_is_no_id_of_a_completion(client: httpx.AsyncClient, in_memory: InMemoryBus) -> None:
+    body = {"response_id": "resp_1", "kind": "edit", "value": "chatcmpl-is what I would say."}
+    await client.post("/v1/feedback", json=body)
+    assert [event.value for event in said(in_memory)] == ["chatcmpl-is what I would say."]
 
 
 async def test_an_id_and_a_time_are_made_where_none_is_given(client: httpx.AsyncClient, in_memory: InMemoryBus) -> None:

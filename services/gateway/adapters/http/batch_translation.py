@@ -12,7 +12,7 @@ from services.gateway.adapters.http.body import invalid
 from services.gateway.adapters.http.completion import completion_of, raise_refusal
 from services.gateway.adapters.http.errors import ApiError
 from services.gateway.adapters.http.requests import ChatRequest, TailraceOptions
-from services.gateway.domain import Caller
+from services.gateway.domain import COMPLETION_PREFIX, Caller
 from services.gateway.domain.batch_lines import Request, Result
 from services.gateway.domain.jobs import Job, prompt_id
 
@@ -42,7 +42,7 @@ class ChatTranslation:
         except ApiError as error:
             return _refused(error)
         created = int(outcome.created_at.timestamp())
-        completion = completion_of(outcome, f"chatcmpl-{outcome.prompt_id}", created, self._models[0])
+        completion = completion_of(outcome, f"{COMPLETION_PREFIX}{outcome.prompt_id}", created, self._models[0])
         usage = completion.usage
         body = completion.model_dump(mode="json")
         return Result("output", 200, body, usage.prompt_tokens, usage.completion_tokens)

@@ -22,7 +22,7 @@ from services.gateway.adapters.http.asked import Asked
 from services.gateway.adapters.http.completion import completion_of, raise_refusal
 from services.gateway.adapters.http.errors import ApiError, unavailable
 from services.gateway.adapters.http.sse import EventStream
-from services.gateway.domain import CallerGone, Desk, DeskClosed, DeskFull, SameIdInUse, Ticket
+from services.gateway.domain import COMPLETION_PREFIX, CallerGone, Desk, DeskClosed, DeskFull, SameIdInUse, Ticket
 from services.gateway.handlers import NotReady, asking
 from services.gateway.ports import Log, LogUnavailable
 
@@ -48,7 +48,7 @@ class Conversation(Response):
         self._log = log
         self._metrics = metrics
         self._patience = patience
-        self._id = f"chatcmpl-{asked.prompt.prompt_id}"
+        self._id = f"{COMPLETION_PREFIX}{asked.prompt.prompt_id}"
         self._created = int(clock().timestamp())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -11,12 +11,13 @@ from pydantic import BaseModel, ValidationError
 from libs.clock import Clock
 from schemas.base import Event
 from schemas.feedback import FeedbackKind, FeedbackSubmitted, SubjectErased
+from schemas.responses import response_id_of
 from services.gateway.adapters.http.asked import check_size, checked_key
 from services.gateway.adapters.http.body import BodyLimits, invalid, read_json
 from services.gateway.adapters.http.document import body, errors
 from services.gateway.adapters.http.errors import unavailable
 from services.gateway.adapters.http.requests import FeedbackRequest
-from services.gateway.domain import Caller, derived_id
+from services.gateway.domain import COMPLETION_PREFIX, Caller, derived_id
 from services.gateway.handlers import submit
 from services.gateway.ports import Log, LogUnavailable
 
@@ -87,12 +88,24 @@ def feedback_of(request: FeedbackRequest, caller: Caller, made: str, now: dateti
             feedback_id=request.feedback_id or made,
             tenant=caller.tenant,
             created_at=request.created_at or now,
-            **request.model_dump(exclude={"feedback_id", "created_at"}),
+            **request.model_dump(exclude={"feedback_id", "created_at"}) | _of_answers(request, caller),
         )
     except ValidationError as error:
         raise invalid(error) from None
     check_size(event)
     return event
+
+
+def _of_answers(request: FeedbackRequest, caller: Caller) -> dict[str, str]:
+    """A caller may know an answer by the completion's id alone: that names the prompt, and the prompt its response."""
+    names = {"response_id": request.response_id}
+    if request.kind == "choice" and isinstance(request.value, str):
+        names["value"] = request.value
+    return {
+        name: response_id_of(caller.tenant, given.removeprefix(COMPLETION_PREFIX))
+        for name, given in names.items()
+        if given.startswith(COMPLETION_PREFIX)
+    }
 
 
 def _made_id(caller: Caller, idempotency_key: str | None, new_id: Callable[[], str]) -> str:

@@ -195,8 +195,8 @@ class FeedbackRequest(_Request):
 
     feedback_id: Identifier | None = None
     """The caller's own; the same id again changes what was said. Left out, one is made."""
-    response_id: Identifier
-    """Of the answer: `tailrace.response_id`."""
+    response_id: Annotated[str, StringConstraints(min_length=1, max_length=160)]
+    """Of the answer: `tailrace.response_id`, or the completion's own `id`."""
     kind: FeedbackKind
     value: FeedbackValue
     comment: Annotated[str, StringConstraints(max_length=4096)] | None = None
