@@ -1,16 +1,13 @@
 """Child processes in a session of their own, which can be tied to the life of the process that starts them.
 
-Linux has the tie (`PR_SET_PDEATHSIG`); elsewhere the child is merely not tied. Knows nothing of Kafka.
+Knows nothing of Kafka.
 """
 
-import ctypes
-import signal
 import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
+from libs.processes import tied_to_parent
 
 
 def spawn(
@@ -33,12 +30,5 @@ def spawn(
             stderr=log,
             env=environ,
             start_new_session=True,
-            preexec_fn=_death_signal() if die_with_parent else None,  # noqa: PLW1509 -- one system call, no locks
+            preexec_fn=tied_to_parent() if die_with_parent else None,  # noqa: PLW1509 -- one system call, no locks
         )
-
-
-def _death_signal() -> Callable[[], None] | None:
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -98,6 +98,12 @@ class Dataset:
             with path.open("rb") as file:
                 yield from map(json.loads, file)
 
+    def identified(self, kind: Kind, split: Split) -> Iterator[tuple[str, str]]:
+        """These rows' ids and lines, in that order."""
+        if (path := self.path(kind, split)) is not None:
+            with path.open(encoding="utf-8", newline="\n") as file:
+                yield from ((row_id(kind, line), line) for line in (it.rstrip("\n") for it in file))
+
     def lineage(self) -> Iterator[RowLineage]:
         """Of each row, by kind and id."""
         yield from map(RowLineage.of, self.lineage_lines())

@@ -1,10 +1,9 @@
 """When a data set is due: enough examples are new or changed, or the clock says so. Knows no log and no clock."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
+from datetime import datetime
 
-from cronsim import CronSim, CronSimError
+from libs.cron import Cron, checked_cron, checked_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,20 +17,14 @@ class When:
     def __post_init__(self) -> None:
         """Raises ValueError with what is wrong and how to mend it."""
         try:
-            zone = ZoneInfo(self.timezone)
-        except (KeyError, ValueError, OSError):
-            raise ValueError(
-                f"there is no time zone {self.timezone!r}; write an IANA name, e.g. Europe/Berlin, in "
-                "TAILRACE_FEEDBACK_PUBLISH_TIMEZONE"
-            ) from None
+            checked_zone(self.timezone)
+        except ValueError as error:
+            raise ValueError(f"TAILRACE_FEEDBACK_PUBLISH_TIMEZONE={self.timezone}: {error}") from None
         try:
             if self.cron is not None:
-                CronSim(self.cron, datetime.now(zone))
-        except CronSimError as error:
-            raise ValueError(
-                f"TAILRACE_FEEDBACK_PUBLISH_CRON cannot be read ({error}); write minute, hour, day of month, month, "
-                'day of week, e.g. "30 2 * * mon-fri"'
-            ) from None
+                checked_cron(self.cron)
+        except ValueError as error:
+            raise ValueError(f"TAILRACE_FEEDBACK_PUBLISH_CRON={self.cron}: {error}") from None
 
     @property
     def ever(self) -> bool:
@@ -45,7 +38,4 @@ class When:
         return (0 < self.after <= new) or self._has_ticked(last, now)
 
     def _has_ticked(self, last: datetime, now: datetime) -> bool:
-        if self.cron is None:
-            return False
-        tick = next(CronSim(self.cron, last.astimezone(ZoneInfo(self.timezone))), None)
-        return tick is not None and tick.astimezone(UTC) <= now
+        return self.cron is not None and Cron(self.cron, self.timezone).due(last, now) is not None

@@ -5,13 +5,12 @@ missed. A tick has one run at most: the job's id follows from the schedule and t
 """
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Literal
-from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from libs.cron import Cron, checked_cron, checked_zone
 from schemas.base import TenantName
 
 
@@ -33,45 +32,16 @@ class Schedule(BaseModel):
     """`skip`: a tick waits while the run before it is under way; several that waited are one run."""
     enabled: bool = True
 
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("no such time zone; write an IANA name, e.g. Europe/Berlin") from None
-        return value
-
-    @field_validator("cron")
-    @classmethod
-    def _readable_cron(cls, value: str) -> str:
-        try:
-            CronSim(value, datetime.now(UTC))
-        except CronSimError as error:
-            raise ValueError(
-                f"the cron expression cannot be read ({error}); write minute, hour, day of month, month, day of week, "
-                'e.g. "30 2 * * mon-fri"'
-            ) from None
-        return value
-
-    def _ticks(self, after: datetime, *, back: bool = False) -> CronSim:
-        return CronSim(self.cron, after.astimezone(ZoneInfo(self.timezone)), reverse=back)
+    _known_zone = field_validator("timezone")(checked_zone)
+    _readable_cron = field_validator("cron")(checked_cron)
 
     def next(self, after: datetime) -> datetime | None:
         """The first tick after that time; None: there is none."""
-        found = next(self._ticks(after), None)
-        return None if found is None else found.astimezone(UTC)
+        return Cron(self.cron, self.timezone).next(after)
 
     def due(self, after: datetime, now: datetime) -> datetime | None:
         """The last tick later than `after` and not later than `now`."""
-        following = self.next(after)
-        if following is None or following > now:
-            return None
-        last = next(self._ticks(now, back=True), None)
-        found = following if last is None else max(following, last.astimezone(UTC))
-        # Looking back excludes the moment itself.
-        on_time = self.next(found)
-        return on_time if on_time is not None and on_time <= now else found
+        return Cron(self.cron, self.timezone).due(after, now)
 
     def job_id(self, tick: datetime) -> str:
         """The one job of a tick."""

@@ -18,7 +18,7 @@ from ray.serve.exceptions import RayServeException
 
 from libs.bus import Rejected, Retryable
 from libs.language_models.generation import GenerationRequest
-from services.inference.adapters.ray_local import start_local_ray
+from libs.ray_local import start_local_ray
 from services.inference.adapters.ray_replica import Refused, Replica
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings

@@ -26,8 +26,8 @@ _PORTS = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_p
 """All that the node would otherwise wait for its helpers to choose."""
 
 
-def start_local_ray(start_seconds: float, **options: Any) -> None:
-    """Starts Ray and connects to it. `options` are further ones of `ray.init`."""
+def start_local_ray(start_seconds: float, *, cpus: int = 1, **options: Any) -> None:
+    """Starts Ray and connects to it. `cpus`: as many as its actors ask for. `options`: further ones of `ray.init`."""
     # Ray's one way to stay on the loopback interface; otherwise it replaces 127.0.0.1 by the machine's address
     # and listens on all of them. The variable is for Ray's own processes, the constant for this one.
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
@@ -39,8 +39,8 @@ def start_local_ray(start_seconds: float, **options: Any) -> None:
             address="local",
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
-            # Ray keeps an idle worker per CPU; replicas ask for none, so one is enough.
-            num_cpus=1,
+            # Ray keeps an idle worker per CPU; serving's replicas ask for none, so one is enough.
+            num_cpus=cpus,
             _node_ip_address=_LOOPBACK,
             _system_config={
                 "agent_register_timeout_ms": int(start_seconds * 1000),
