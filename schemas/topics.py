@@ -7,7 +7,7 @@ runs twice, real-time and batch, with the same events; every topic a service con
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Literal
+from typing import Literal, get_args
 
 from schemas.base import Event, Lane
 from schemas.completions import (
@@ -29,9 +29,11 @@ from schemas.prompts import (
     PromptSubmitted,
 )
 from schemas.responses import Reply, ResponseReady, ResponseShadow
-from schemas.training import DatasetPublished
+from schemas.training import DatasetPublished, ModelTrained, TrainingProgressed, TrainingRequested
 
-Service = Literal["gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback"]
+Service = Literal[
+    "gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "retraining"
+]
 Access = Literal["public-input", "public-output", "internal"]
 
 DAY_MS = 86_400_000
@@ -125,11 +127,17 @@ _SINGLE: tuple[Topic, ...] = (
     _topic(SubjectErased, "upstream gateway", "feedback", "A person wants to be forgotten", access="public-input"),
     _topic(ExampleRecorded, "feedback", "console", "An answered prompt with all judgements that stand; null: no more",
            compacted=True),
-    _topic(DatasetPublished, "feedback console", "upstream console", "A data set for training is there",
+    _topic(DatasetPublished, "feedback console", "upstream console retraining", "A data set for training is there",
+           access="public-output", retention_ms=90 * DAY_MS),
+    _topic(TrainingRequested, "upstream console retraining", "retraining", "A model is to be trained",
+           access="public-input"),
+    _topic(TrainingProgressed, "retraining", "upstream console", "How far a training has come",
+           access="public-output"),
+    _topic(ModelTrained, "retraining", "upstream console", "An adapter is trained and registered as candidate",
            access="public-output", retention_ms=90 * DAY_MS),
 )  # fmt: skip
 
-_GROUP_READERS = frozenset({"ingestion", "grounding", "safety", "inference", "post_processing", "feedback"})
+_GROUP_READERS = frozenset(get_args(Service)) - {"gateway"}
 
 
 def _dead_letters(topic: Topic) -> Topic:

@@ -1,9 +1,12 @@
-"""From feedback to a better model: data sets for now. All of it lies past the gate."""
+"""From feedback to a better model: data sets, trainings, and the adapters that come of them. All past the gate.
+
+`TrainingRequested` is public input: unknown fields are errors.
+"""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from schemas.base import Event, Identifier
 
@@ -39,3 +42,87 @@ class DatasetPublished(Event):
     def key(self) -> str:
         """The policy."""
         return self.policy
+
+
+RecipeName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9](-?[a-z0-9])*$", max_length=40)]
+Method = Literal["dpo", "kto", "sft"]
+
+
+class TrainingRequested(Event):
+    """Somebody, or a recipe's own rule, wants a model to be trained. Public input on `training-requested`.
+
+    The same `request_id` again is the same training.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    TYPE: ClassVar[str] = "training-requested"
+
+    request_id: Identifier
+    recipe: RecipeName
+    dataset: Identifier | None = None
+    """Its name or the first four or more digits of it. None: the latest when the training begins."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
+    """None: the recipe's own."""
+    reason: Literal["request", "rows", "schedule"] = "request"
+
+    @property
+    def key(self) -> str:
+        """Trainings by one recipe follow each other."""
+        return self.recipe
+
+
+class TrainingProgressed(Event):
+    """How far a training has come. Said a few times a minute; a training begun again says some of it again."""
+
+    TYPE: ClassVar[str] = "training-progressed"
+
+    run_id: Identifier
+    request_id: Identifier
+    recipe: RecipeName
+    dataset: Identifier
+    status: Literal["started", "resumed", "training", "trained"]
+    step: int = Field(ge=0)
+    steps: int = Field(ge=0)
+    """Of the whole training; 0: not known yet."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """As TRL names them; latest values."""
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """The training."""
+        return self.run_id
+
+
+class ModelTrained(Event):
+    """A LoRA adapter is trained and registered as `candidate`. It serves nobody yet. Public output."""
+
+    TYPE: ClassVar[str] = "model-trained"
+
+    model: Identifier
+    """The adapter: its recipe's name and the first digits of its content's hash; its folder is named so."""
+    version: str
+    """In the registry."""
+    run_id: Identifier
+    request_id: Identifier
+    recipe: str
+    """`name@version-digest` of its rules."""
+    method: Method
+    base: str
+    """The model it was trained on, by name."""
+    started_from: Identifier | None = None
+    """The adapter it was trained on from; None: the bare base."""
+    dataset: Identifier
+    rows: int = Field(ge=1)
+    """Trained on; replayed ones among them."""
+    replayed: int = Field(ge=0)
+    seed: int
+    steps: int = Field(ge=1)
+    metrics: dict[str, float]
+    """Of the end, as TRL names them."""
+    trained_at: datetime
+
+    @property
+    def key(self) -> str:
+        """The adapter."""
+        return self.model

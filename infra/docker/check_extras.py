@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "console")
-WITH_MODELS = ("grounding", "inference")
+SERVICES = (
+    *("gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "retraining"),
+    "console",
+)
+WITH_MODELS = ("grounding", "inference", "retraining")
 JOBS = {"console": ("infra.docker.topics", "infra.docker.keys"), "inference": ("libs.language_models.__main__",)}
 """Modules that compose runs in a service's image beside the service itself."""
 

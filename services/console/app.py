@@ -16,6 +16,7 @@ from services.console.commands import (
     replay,
     stack,
     trace,
+    train,
 )
 
 
@@ -39,6 +40,7 @@ def create_app() -> typer.Typer:
     app.add_typer(dead_letters.app, name="dead-letters")
     app.add_typer(datasets.app, name="datasets")
     app.command()(lineage.lineage)
+    app.command()(train.train)
     app.command()(replay.replay)
     app.command()(trace.trace)
     app.command()(check.check)

@@ -18,6 +18,7 @@ MODULES = {
     "e": "gateways",
     "f": "growth",
     "g": "feedback",
+    "h": "training",
 }
 """In the order of running."""
 

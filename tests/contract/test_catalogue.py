@@ -11,7 +11,7 @@ from schemas.topics import CATALOGUE, DAY_MS, Topic, dead_letter_topic, topic_of
 
 TOPICS = pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)
 EVENTS = pytest.mark.parametrize("event", events(), ids=lambda event: event.TYPE)
-SERVICES = {"gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback"}
+SERVICES = {"gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "retraining"}
 PARTIES = SERVICES | {"upstream", "console"}
 ONE_LANE = ("prompt-cancelled", "completion-chunk", "completion-chunk-cleared", "reply")
 BY_NAME = {topic.name: topic for topic in CATALOGUE}

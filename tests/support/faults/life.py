@@ -26,6 +26,7 @@ from services.grounding.app import create_app as create_grounding
 from services.inference.app import create_app as create_inference
 from services.ingestion.app import create_app as create_ingestion
 from services.post_processing.app import create_app as create_post_processing
+from services.retraining.app import create_app as create_retraining
 from services.safety.app import create_app as create_safety
 from tests.support.faults.fate import Fate, jumping
 from tests.support.faults.mortal_bus import MortalBus
@@ -38,6 +39,7 @@ CREATE: Mapping[str, Callable[[], Service]] = {
     "post_processing": create_post_processing,
     "gateway": create_gateway,
     "feedback": create_feedback,
+    "retraining": create_retraining,
 }
 _PR_SET_PDEATHSIG = 1
 

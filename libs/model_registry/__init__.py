@@ -1,0 +1,10 @@
+"""Trained adapters: content-named folders with their cards, and the registry that says which one is `champion`.
+
+Importing this package loads no MLflow; `libs.model_registry.registry` does.
+"""
+
+from libs.model_registry.adapters import Adapter, AdapterError, Adapters
+from libs.model_registry.address import registry_uri
+from libs.model_registry.card import Base, Change, ModelCard, Trained
+
+__all__ = ["Adapter", "AdapterError", "Adapters", "Base", "Change", "ModelCard", "Trained", "registry_uri"]

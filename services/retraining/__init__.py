@@ -1,0 +1,1 @@
+"""Retraining: data sets and requests in, trained adapters out."""

@@ -1,0 +1,1 @@
+"""The process that trains, the folder of trainings, recipes in files, and the clock."""

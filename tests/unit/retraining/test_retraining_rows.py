@@ -1,0 +1,162 @@
+"""Which rows a training gets, and what keeps a line from being a row."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.training import Method
+from services.retraining.domain.recipe import Recipe
+from services.retraining.domain.selection import TooFewRowsError, select, unseen
+from services.retraining.training.choosing import COLUMNS, fault_of
+
+ROWS = [f"row-{number}" for number in range(40)]
+_IDS = st.lists(st.integers(0, 60).map(lambda number: f"row-{number}"), min_size=2, max_size=40, unique=True)
+
+
+def all_rows(**rules: Any) -> Recipe:
+    return Recipe(name="mine", version=1, method="sft", **{"min_rows": 2, **rules})
+
+
+def new_rows(**rules: Any) -> Recipe:
+    return all_rows(start="champion", rows="new", **rules)
+
+
+@given(rows=_IDS, seen=st.none() | st.sets(st.sampled_from([*ROWS, "row-gone"])), seed=st.integers(0, 2**32 - 1))
+def test_all_rows_are_taken_as_they_lie_and_those_seen_before_are_counted(
+    rows: list[str], seen: set[str] | None, seed: int
+) -> None:
+    found = select(all_rows(), rows, seen, seed)
+    assert list(found.rows) == rows
+    assert found.replayed == len(set(rows) & (seen or set()))
+
+
+@given(
+    rows=_IDS,
+    seen=st.sets(st.integers(0, 60).map(lambda number: f"row-{number}") | st.just("row-gone")),
+    replay=st.floats(0, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_new_rows_come_all_with_their_share_of_old_ones_and_what_left_never_comes_back(
+    rows: list[str], seen: set[str], replay: float, seed: int
+) -> None:
+    recipe = new_rows(replay=replay)
+    new = [row for row in rows if row not in seen]
+    wanted = min(round(replay * len(new)), len(rows) - len(new))
+    if len(new) + wanted < recipe.min_rows:
+        with pytest.raises(TooFewRowsError):
+            select(recipe, rows, seen, seed)
+        return
+    found = select(recipe, rows, seen, seed)
+    assert [row for row in found.rows if row not in seen] == new
+    assert len([row for row in found.rows if row in seen]) == found.replayed == wanted
+    assert list(found.rows) == [row for row in rows if row in set(found.rows)]
+    assert select(recipe, rows, seen, seed) == found
+
+
+def test_from_the_bare_base_every_row_is_new() -> None:
+    found = select(new_rows(replay=0), ROWS, None, 7)
+    assert (list(found.rows), found.replayed) == (ROWS, 0)
+
+
+def test_the_replayed_rows_are_the_same_for_a_seed_and_others_for_another() -> None:
+    seen = set(ROWS[:30])
+    by_seed = {seed: tuple(select(new_rows(replay=1), ROWS, seen, seed).rows) for seed in range(8)}
+    assert all(len(rows) == 20 for rows in by_seed.values())
+    assert len(set(by_seed.values())) == 8
+    assert tuple(select(new_rows(replay=1), ROWS, seen, 3).rows) == by_seed[3]
+
+
+def test_an_old_row_is_drawn_by_its_own_lot_whatever_others_there_are() -> None:
+    seen = set(ROWS[:30])
+    few = set(select(new_rows(replay=0.5), ROWS, seen, 7).rows)
+    many = set(select(new_rows(replay=1), ROWS, seen, 7).rows)
+    left = next(row for row in ROWS if row in few and row in seen)
+    without = set(select(new_rows(replay=0.5), [row for row in ROWS if row != left], seen, 7).rows)
+    assert few < many
+    assert few - without == {left}
+    assert len(without) == len(few)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "seen", "told"),
+    [
+        (all_rows(min_rows=41), None, "40 rows for sft, and recipe mine wants 41 or more: wait for more feedback"),
+        (all_rows(min_rows=41), set(ROWS), "40 rows for sft"),
+        (new_rows(min_rows=16), set(ROWS), "0 new rows for sft, and recipe mine wants 16 or more"),
+        (new_rows(min_rows=16, replay=0.5), set(ROWS[10:]), "15 new rows"),
+        (new_rows(min_rows=41), None, "40 rows for sft, and recipe mine wants 41 or more: wait for more feedback, or"),
+    ],
+)
+def test_too_few_rows_are_told_with_how_many_there_are(recipe: Recipe, seen: set[str] | None, told: str) -> None:
+    with pytest.raises(TooFewRowsError) as caught:
+        select(recipe, ROWS, seen, 7)
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).endswith('lower "min_rows"')
+
+
+def test_just_enough_rows_are_enough() -> None:
+    assert len(select(all_rows(min_rows=40), ROWS, None, 7).rows) == 40
+    assert len(select(new_rows(min_rows=15, replay=0.5), ROWS, set(ROWS[10:]), 7).rows) == 15
+
+
+def test_rows_that_were_not_there_before_are_counted() -> None:
+    assert unseen(ROWS, set(ROWS[:30]) | {"row-gone"}) == 10
+    assert unseen([], set(ROWS)) == 0
+
+
+ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How long?"}]
+SAID = [{"role": "assistant", "content": "Two weeks."}]
+GOOD: dict[Method, dict[str, Any]] = {
+    "sft": {"prompt": ASKED, "completion": SAID},
+    "dpo": {"prompt": ASKED, "chosen": SAID, "rejected": [{"role": "assistant", "content": "Never."}]},
+    "kto": {"prompt": ASKED, "completion": SAID, "label": False},
+}
+
+
+@pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
+def test_a_row_as_data_sets_have_it_has_no_fault_until_a_column_is_taken(method: Method) -> None:
+    assert fault_of(method, json.dumps(GOOD[method])) is None
+    for column in COLUMNS[method]:
+        rest = {name: value for name, value in GOOD[method].items() if name != column}
+        fault = fault_of(method, json.dumps(rest))
+        assert fault is not None
+        assert fault.startswith(f'"{column}" must be ')
+
+
+@pytest.mark.parametrize("line", ["", "{", "row", "\ufeff{}"])
+def test_what_is_no_json_is_no_row(line: str) -> None:
+    assert fault_of("sft", line) == "it is no JSON"
+
+
+@pytest.mark.parametrize("line", ["[]", "null", "3", '"row"'])
+def test_what_is_no_object_is_no_row(line: str) -> None:
+    assert fault_of("sft", line) == "it is no object"
+
+
+_NO_MESSAGES = "must be messages with role and content"
+_UNSAID = "must end with what the assistant says"
+
+
+@pytest.mark.parametrize(
+    ("method", "change", "told"),
+    [
+        ("sft", {"prompt": []}, f'"prompt" {_NO_MESSAGES}'),
+        ("sft", {"prompt": "How long?"}, f'"prompt" {_NO_MESSAGES}'),
+        ("sft", {"prompt": ["How long?"]}, f'"prompt" {_NO_MESSAGES}'),
+        ("sft", {"prompt": [{"role": "user"}]}, f'"prompt" {_NO_MESSAGES}'),
+        ("sft", {"prompt": [{"role": None, "content": "How long?"}]}, f'"prompt" {_NO_MESSAGES}'),
+        ("sft", {"completion": [*SAID, {"role": "user", "content": 3}]}, f'"completion" {_NO_MESSAGES}'),
+        ("sft", {"completion": ASKED}, f'"completion" {_UNSAID}'),
+        ("sft", {"completion": [{"role": "assistant", "content": " \n"}]}, f'"completion" {_UNSAID}'),
+        ("dpo", {"chosen": [*SAID, *ASKED]}, f'"chosen" {_UNSAID}'),
+        ("dpo", {"rejected": [{"role": "assistant", "content": ""}]}, f'"rejected" {_UNSAID}'),
+        ("kto", {"label": 1}, '"label" must be true or false'),
+        ("kto", {"label": "true"}, '"label" must be true or false'),
+        ("kto", {"label": None}, '"label" must be true or false'),
+    ],
+)
+def test_a_wrong_column_is_named(method: Method, change: dict[str, Any], told: str) -> None:
+    assert fault_of(method, json.dumps({**GOOD[method], **change})) == told
