@@ -47,8 +47,11 @@ def up(options: UpOptions, on_progress: OnProgress = lambda _: None) -> StackSta
         else:
             _clear_leftovers(home, options.grace, on_progress)
             _spawn_supervisor(home, options)
-    wait_ready(home, options, on_progress)
-    return status(home.folder)
+    while True:
+        wait_ready(home, options, on_progress)
+        # Whoever died between that look and this one is waited for as well.
+        if (found := status(home.folder)).ready or found.state != "running":
+            return found
 
 
 def down(home: Path | None = None, *, grace: float = 60.0) -> Stopped:

@@ -70,6 +70,12 @@ class StackStatus(BaseModel):
     broker: ServiceStatus | None = None
     services: dict[str, ServiceStatus] = {}
 
+    @property
+    def ready(self) -> bool:
+        """Whether all of it is."""
+        parts = [*self.services.values(), *([self.broker] if self.broker else [])]
+        return self.state == "running" and all(part.state == "ready" for part in parts)
+
 
 def status(home: Path | None = None, *, with_lag: bool = True) -> StackStatus:
     """The stack of `home` (default: of the current directory). Not for use within a running event loop."""
