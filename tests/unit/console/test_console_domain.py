@@ -18,7 +18,7 @@ from services.console.domain.batch import Line, Refusal, read_line
 from services.console.domain.dead_letters import describe, shown_body
 from services.console.domain.documents import document_of, media_type_of
 from services.console.domain.errors import ConsoleError
-from services.console.domain.spans import read_span
+from services.console.domain.spans import read_span, since_ms
 from services.console.domain.writing_back import record_it_was, written_back
 from services.console.handlers.batch import plan
 
@@ -166,3 +166,8 @@ def test_a_dead_letter_that_is_not_all_of_its_record_is_not_replayed() -> None:
 )
 def test_a_body_is_shown_as_text_or_as_hex(body: bytes | None, form: str) -> None:
     assert shown_body(body)[0] == form
+
+
+def test_a_span_since_then_ends_now() -> None:
+    now = datetime(2026, 1, 31, 10, tzinfo=UTC)
+    assert since_ms("1h", now) == int(datetime(2026, 1, 31, 9, tzinfo=UTC).timestamp() * 1000)
