@@ -1,14 +1,20 @@
-"""Files that are there whole, durably, or not at all."""
+"""Files that are there whole or not at all."""
 
 import os
+import tempfile
 from pathlib import Path
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Readers see the old file or the new one, also after a crash."""
-    scratch = file.with_name(f".{file.name}")
-    with scratch.open("w", encoding="utf-8") as stream:
+def write_whole(file: Path, text: str, *, durable: bool = False) -> None:
+    """Readers see the old file or the new one, never half of it. Only the owner can read it.
+
+    `durable`: also after the machine has lost its power.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    scratch.replace(file)
+        if durable:
+            stream.flush()
+            os.fsync(stream.fileno())
+    Path(name).replace(file)

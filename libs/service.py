@@ -9,7 +9,6 @@ import gc
 import json
 import os
 import signal
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from libs.bus.transport import Bus
 from libs.bus.view import View, ViewReader
 from libs.bus.wiring import DeliveryBroker, describe
 from libs.clock import Clock, utc_now
+from libs.files import write_whole
 from libs.health import Check, health_app, serving
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import (
@@ -185,7 +185,7 @@ class Service:
         facts = {"pid": os.getpid(), "health_port": port, **parts.ready_facts()}
         get_logger("service").info("ready", **facts)
         if (file := runtime.settings.ready_file) is not None:
-            await asyncio.to_thread(_write_whole, file, json.dumps(facts))
+            await asyncio.to_thread(write_whole, file, json.dumps(facts))
 
     def document(self, parts: Parts) -> AsyncAPI:
         """The AsyncAPI document of what this service hears and says."""
@@ -210,15 +210,6 @@ def _on_signals() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     return stopped
-
-
-def _write_whole(file: Path, text: str) -> None:
-    """Readers see the old file or the new one, never half of it."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}")
-    with os.fdopen(handle, "w", encoding="utf-8") as stream:
-        stream.write(text)
-    Path(name).replace(file)
 
 
 def _remove(file: Path | None) -> None:

@@ -1,17 +1,7 @@
-"""Files that others read while we write them: whole or not at all, and private where they hold a secret."""
+"""Logs: their ends, and new ones."""
 
 import os
-import tempfile
 from pathlib import Path
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Readers see the old text or the new one. Only the owner can read the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).replace(path)
 
 
 def tail(path: Path, lines: int = 20, most_bytes: int = 16_384) -> str:

@@ -4,8 +4,8 @@ import hashlib
 import json
 import secrets
 
-from infra.local._files import write_whole
 from infra.local.home import Home
+from libs.files import write_whole
 from libs.sealing import write_key_file
 
 

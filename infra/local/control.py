@@ -14,13 +14,14 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from infra.local._files import open_log, write_whole
+from infra.local._files import open_log
 from infra.local._processes import describe, end, marked, marks
 from infra.local._waiting import OnProgress, Progress, StackError, wait_ready
 from infra.local.home import Home, default_home
 from infra.local.options import UpOptions
 from infra.local.state import State, read_state
 from infra.local.status import StackStatus, status
+from libs.files import write_whole
 
 LOCK_PATIENCE = 5.0
 

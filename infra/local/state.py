@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infra.local._files import write_whole
 from infra.local._processes import ProcessId
 from infra.local.home import Home
+from libs.files import write_whole
 
 InstancePhase = Literal["starting", "ready", "restarting", "stopping", "stopped"]
 StackPhase = Literal["starting", "running", "stopping", "failed"]

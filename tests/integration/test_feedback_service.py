@@ -1,6 +1,5 @@
 """The feedback service on the real broker: events in, examples and dead letters out, across a death in the middle."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -8,19 +7,16 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from opentelemetry.metrics import NoOpMeter
 
 from libs.bus import INPUT_HEADER, Outgoing, encode, header
 from libs.bus.kafka import KafkaBus
 from libs.clock import utc_now
-from libs.service import Runtime
-from libs.settings import BusSettings, ServiceSettings
-from libs.telemetry import Metrics, Traces
+from libs.settings import BusSettings
 from schemas.feedback import ExampleRecorded
 from schemas.topics import CATALOGUE, topic_of
 from services.feedback.app import create_app
 from services.feedback.settings import FeedbackSettings
-from tests.support.services import everything, first, publish
+from tests.support.services import everything, first, publish, running
 from tests.unit.feedback.parts import answer, erasure, feedback, outcome, prompt
 
 pytestmark = pytest.mark.broker
@@ -42,15 +38,8 @@ async def kafka(make_kafka: Callable[..., Awaitable[BusSettings]]) -> AsyncItera
 @asynccontextmanager
 async def serving(bus: KafkaBus, folder: Path, settings: FeedbackSettings = QUICK) -> AsyncIterator[None]:
     """The service with its store in the folder."""
-    stop = asyncio.Event()
-    shared = ServiceSettings(grace_seconds=5, data_dir=folder)
-    runtime = Runtime(bus, Metrics(NoOpMeter("test")), Traces(None), shared)
-    life = asyncio.create_task(create_app(settings, shared).run_on(runtime, stop))
-    try:
+    async with running(create_app(settings), bus, folder):
         yield
-    finally:
-        stop.set()
-        await life
 
 
 async def answered(bus: KafkaBus) -> None:

@@ -1,6 +1,5 @@
 """Retraining on the real broker, with real trainings of a very small model: requests in, registered adapters out."""
 
-import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from opentelemetry.metrics import NoOpMeter
 
 from libs.bus import header
 from libs.bus.kafka import KafkaBus
@@ -19,14 +17,12 @@ from libs.datasets import Datasets
 from libs.datasets.announcing import announcement
 from libs.model_registry import Adapters
 from libs.model_registry.registry import Registry
-from libs.service import Runtime
-from libs.settings import BusSettings, ServiceSettings
-from libs.telemetry import Metrics, Traces
+from libs.settings import BusSettings
 from schemas.training import TrainingRequested
 from services.retraining.app import create_app
 from services.retraining.settings import RetrainingSettings
 from tests.support.poison import poisoned
-from tests.support.services import everything, first, publish
+from tests.support.services import everything, first, publish, running
 from tests.support.trainings import published, recipe_file, tiny_base
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(300)]
@@ -59,15 +55,8 @@ def settings(base: Path, tmp_path: Path) -> RetrainingSettings:
 
 @asynccontextmanager
 async def serving(bus: KafkaBus, folder: Path, settings: RetrainingSettings) -> AsyncIterator[None]:
-    stop = asyncio.Event()
-    shared = ServiceSettings(grace_seconds=5, data_dir=folder)
-    runtime = Runtime(bus, Metrics(NoOpMeter("test")), Traces(None), shared)
-    life = asyncio.create_task(create_app(settings, shared).run_on(runtime, stop))
-    try:
+    async with running(create_app(settings), bus, folder):
         yield
-    finally:
-        stop.set()
-        await life
 
 
 def asked_as(request_id: str, body: dict[str, Any]) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from opentelemetry.metrics import NoOpMeter
@@ -18,10 +19,11 @@ from schemas.topics import topic_of
 
 
 @asynccontextmanager
-async def running(service: Service, bus: KafkaBus) -> AsyncIterator[None]:
-    """The service's life while the block runs."""
+async def running(service: Service, bus: KafkaBus, folder: Path | None = None) -> AsyncIterator[None]:
+    """The service's life while the block runs. `folder`: where it keeps its data."""
     stop = asyncio.Event()
-    runtime = Runtime(bus, Metrics(NoOpMeter("test")), Traces(None), ServiceSettings(grace_seconds=5))
+    shared = ServiceSettings(grace_seconds=5) if folder is None else ServiceSettings(grace_seconds=5, data_dir=folder)
+    runtime = Runtime(bus, Metrics(NoOpMeter("test")), Traces(None), shared)
     life = asyncio.create_task(service.run_on(runtime, stop))
     try:
         yield

@@ -5,52 +5,28 @@ A tick that was missed is made up for once. What a crash left unannounced is ann
 
 import asyncio
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from libs.bus import Bus
 from libs.clock import Clock
 from libs.datasets import Datasets, EmptyDatasetError, Policy
 from libs.datasets.log import EXAMPLES, announce, publish
-from libs.telemetry import get_logger
+from libs.periodic import Periodic
 from services.feedback.domain.publishing import When
 
 
-class Publisher:
+class Publisher(Periodic):
     """At work while it is entered, on one instance only."""
 
     def __init__(
         self, bus: Bus, datasets: Datasets, policy: Policy, when: When, clock: Clock, *, look: timedelta
     ) -> None:
+        super().__init__("publisher", look, ever=when.ever)
         self._bus, self._datasets, self._policy = bus, datasets, policy
-        self._when, self._clock, self._look = when, clock, look.total_seconds()
+        self._when, self._clock = when, clock
         self._last: datetime | None = None
         """When a data set was last made, or tried; None: not known yet."""
         self._read = 0
         """Records of examples that were read then."""
-        self._log = get_logger("publisher")
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        if self._when.ever:
-            self._task = asyncio.create_task(self._go_on())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _go_on(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                # Broker and disk come back; another maker ends.
-                self._log.warning("publishing waits", error=type(error).__name__, reason=str(error))
-            await asyncio.sleep(self._look)
 
     async def look(self) -> None:
         """Publishes if it is time."""

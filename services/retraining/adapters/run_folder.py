@@ -30,7 +30,7 @@ class RunFolder:
             if (begun := self.job(job.run_id)) is not None:
                 return begun
             (self.folder / job.run_id).mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / job.run_id / JOB, job.model_dump_json(indent=2))
+            write_whole(self.folder / job.run_id / JOB, job.model_dump_json(indent=2), durable=True)
         return job
 
     def asked(self, recipe: str) -> str | None:
@@ -57,4 +57,6 @@ class RunFolder:
     def _note(self, recipe: str, name: str, value: str) -> None:
         with self._lock:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write_whole(self.folder / f"asked-{recipe}.json", json.dumps({**self._noted(recipe), name: value}))
+            write_whole(
+                self.folder / f"asked-{recipe}.json", json.dumps({**self._noted(recipe), name: value}), durable=True
+            )

@@ -6,22 +6,20 @@ A tick that was missed is made up for once. The request's id follows from recipe
 import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from types import TracebackType
-from typing import Self
 from uuid import NAMESPACE_URL, uuid5
 
 from libs.bus import Bus, Outgoing, encode, headers_for
 from libs.clock import Clock
 from libs.cron import Cron
 from libs.datasets import Datasets
-from libs.telemetry import get_logger
+from libs.periodic import Periodic
 from schemas.topics import topic_of
 from schemas.training import TrainingRequested
 from services.retraining.domain.recipe import Recipe
 from services.retraining.ports import Memory
 
 
-class Schedule:
+class Schedule(Periodic):
     """At work while it is entered, on one instance only."""
 
     def __init__(
@@ -34,32 +32,9 @@ class Schedule:
         *,
         look: timedelta,
     ) -> None:
-        self._bus, self._datasets, self._memory, self._clock = bus, datasets, memory, clock
         self._recipes = [recipe for recipe in recipes if recipe.when.cron is not None]
-        self._look = look.total_seconds()
-        self._log = get_logger("schedule")
-        self._task: asyncio.Task[None] | None = None
-
-    async def __aenter__(self) -> Self:
-        if self._recipes:
-            self._task = asyncio.create_task(self._go_on())
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _go_on(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                # Broker and disk come back.
-                self._log.warning("the schedule waits", error=type(error).__name__, reason=str(error))
-            await asyncio.sleep(self._look)
+        super().__init__("schedule", look, ever=bool(self._recipes))
+        self._bus, self._datasets, self._memory, self._clock = bus, datasets, memory, clock
 
     async def look(self) -> None:
         """Asks for what is due."""

@@ -58,7 +58,7 @@ def _train(job: Job, folder: Path, pipe: int | None, stopped: "Stopped") -> int:
 
 
 def _end(folder: Path, ended: Ended) -> None:
-    write_whole(folder / "ended.json", ended.model_dump_json())
+    write_whole(folder / "ended.json", ended.model_dump_json(), durable=True)
 
 
 class Stopped:

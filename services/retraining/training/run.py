@@ -79,7 +79,7 @@ def _start(job: Job, file: Path, registry: Registry) -> str | None:
                 registry.fetch(champion, Adapters(job.models))
         except AdapterError as error:
             raise RefusedError(f"the champion cannot be started from: {error}") from None
-        write_whole(file, Start(adapter=champion).model_dump_json())
+        write_whole(file, Start(adapter=champion).model_dump_json(), durable=True)
     return Start.model_validate_json(file.read_bytes()).adapter
 
 

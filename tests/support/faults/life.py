@@ -1,11 +1,8 @@
 """One life of a real service in a process of its own, forked from one that has imported everything already."""
 
 import asyncio
-import ctypes
 import os
 import resource
-import signal
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ from sqlalchemy import Engine, event
 
 from libs.bus.kafka import KafkaBus
 from libs.clock import utc_now
+from libs.processes import tied_to_parent
 from libs.service import Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, Traces, configure_logs
@@ -41,7 +39,6 @@ CREATE: Mapping[str, Callable[[], Service]] = {
     "feedback": create_feedback,
     "retraining": create_retraining,
 }
-_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,8 @@ async def _run(life: Life, settings: ServiceSettings) -> None:
 
 def _tie_to_parent() -> None:
     """Nothing outlives the tests, whatever ends them."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if (tie := tied_to_parent()) is not None:
+        tie()
 
 
 def _speak_into(log: Path) -> None:

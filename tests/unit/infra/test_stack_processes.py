@@ -11,13 +11,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.local._files import open_log, tail, write_whole
+from infra.local._files import open_log, tail
 from infra.local._instance import Keeper
 from infra.local._processes import ProcessId, describe, end, marked, marks
 from infra.local._secrets import api_key, make_secrets
 from infra.local.home import Home
 from infra.local.options import ServiceSpec, UpOptions
 from infra.local.state import Board, Instance, State, read_state
+from libs.files import write_whole
 
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
 POLITE = (
