@@ -41,8 +41,8 @@ def create_app(
         memory = RunFolder((chosen.runs or data / "retraining" / "runs").absolute())
         recipes = read_recipes(chosen.recipes)
         schedule = Schedule(runtime.bus, tuple(recipes.values()), datasets, memory, runtime.clock, look=chosen.look)
-        # Half of a stop's grace, so that it is over before the stop is.
         registry = _registry(chosen, chosen.registry_folder or data / "mlflow")
+        # Half of a stop's grace, so that it is over before the stop is.
         mine = trainer or ChildTrainer(memory.folder, registry, grace=runtime.settings.grace_seconds / 2)
         return Parts(
             routes=routes(
@@ -53,7 +53,6 @@ def create_app(
                 trainer=mine,
                 make_job=partial(_job, chosen, adapters, datasets.folder),
                 adapter=adapters.open,
-                clock=runtime.clock,
                 progress_every=chosen.progress_every,
             ),
             emits=SAYS,

@@ -1,13 +1,11 @@
 """A data set in, requests out; a request in, an adapter out."""
 
 import asyncio
-import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from libs.bus import Context, Rejected, Retryable
-from libs.clock import Clock
 from libs.datasets import Dataset, DatasetError, Datasets
 from libs.model_registry import Adapter
 from schemas.training import DatasetPublished, ModelTrained, TrainingProgressed, TrainingRequested
@@ -40,12 +38,11 @@ def _requests(
 
 
 def _enough(recipe: Recipe, dataset: Dataset, datasets: Datasets, memory: Memory) -> bool:
-    asked = memory.asked(recipe.name)
-    if asked == dataset.name:
-        # Asked for before a crash, perhaps before anybody heard: said again, it is the same request.
+    if memory.asked_for_rows(recipe.name) == dataset.name:
+        # By this very rule, perhaps before a crash and before anybody heard: said again, it is the same request.
         return True
     rows = [row for row, _ in dataset.identified(recipe.method, "train")]
-    return unseen(rows, rows_of(asked, recipe, datasets)) >= recipe.when.rows
+    return unseen(rows, rows_of(memory.asked(recipe.name), recipe, datasets)) >= recipe.when.rows
 
 
 def rows_of(dataset: str | None, recipe: Recipe, datasets: Datasets) -> set[str]:
@@ -58,7 +55,7 @@ def rows_of(dataset: str | None, recipe: Recipe, datasets: Datasets) -> set[str]
 
 
 def _request(recipe: Recipe, dataset: Dataset, memory: Memory) -> TrainingRequested:
-    memory.note_asked(recipe.name, dataset.name)
+    memory.note_asked(recipe.name, dataset.name, for_rows=True)
     return TrainingRequested(
         request_id=f"rows-{recipe.name}-{dataset.name[:32]}", recipe=recipe.name, dataset=dataset.name, reason="rows"
     )
@@ -74,14 +71,13 @@ async def train(
     trainer: Trainer,
     make_job: MakeJob,
     adapter: Callable[[str], Adapter],
-    clock: Clock,
     progress_every: timedelta,
 ) -> ModelTrained:
     """The adapter that comes of it. Raises Rejected where none can."""
     job = await asyncio.to_thread(_job, event, recipes, datasets, memory, make_job)
-    told = _Told(job, context, clock, progress_every)
+    told = _Told(job, context, progress_every)
     ended = Ended(refused="it ended without a word")
-    async with aclosing(_reports(trainer, job)) as reports:
+    async with aclosing(trainer.train(job)) as reports:
         async for said in reports:
             if isinstance(said, Ended):
                 ended = said
@@ -90,10 +86,6 @@ async def train(
     if ended.model is None:
         raise Rejected(ended.refused)
     return _trained(job, ended, await asyncio.to_thread(adapter, ended.model))
-
-
-def _reports(trainer: Trainer, job: Job) -> AsyncGenerator[Report | Ended]:
-    return trainer.train(job)
 
 
 def _job(event: TrainingRequested, recipes: Recipes, datasets: Datasets, memory: Memory, make_job: MakeJob) -> Job:
@@ -113,15 +105,14 @@ def _job(event: TrainingRequested, recipes: Recipes, datasets: Datasets, memory:
 class _Told:
     """Says how far it is, not too often."""
 
-    def __init__(self, job: Job, context: Context, clock: Clock, every: timedelta) -> None:
-        self._job, self._context, self._clock, self._every = job, context, clock, every.total_seconds()
-        self._last = float("-inf")
+    def __init__(self, job: Job, context: Context, every: timedelta) -> None:
+        self._job, self._context, self._every_ms = job, context, every.total_seconds() * 1000
+        self._last_ms = float("-inf")
 
     async def tell(self, report: Report) -> None:
-        now = time.monotonic()
-        if report.status == "training" and now - self._last < self._every:
+        if report.status == "training" and report.at_ms - self._last_ms < self._every_ms:
             return
-        self._last = now
+        self._last_ms = report.at_ms
         await self._context.emit(
             TrainingProgressed(
                 run_id=self._job.run_id,

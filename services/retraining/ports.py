@@ -29,7 +29,10 @@ class Memory(Protocol):
     def asked(self, recipe: str) -> str | None:
         """The data set that a training by this recipe was last asked for."""
 
-    def note_asked(self, recipe: str, dataset: str) -> None: ...
+    def asked_for_rows(self, recipe: str) -> str | None:
+        """The data set for which its own rule, so many new rows, last asked."""
+
+    def note_asked(self, recipe: str, dataset: str, *, for_rows: bool = False) -> None: ...
 
     def ticked(self, recipe: str) -> datetime | None:
         """The last tick of its schedule that was looked at."""

@@ -37,15 +37,19 @@ class RunFolder:
         found: str | None = self._noted(recipe).get("dataset")
         return found
 
-    def note_asked(self, recipe: str, dataset: str) -> None:
-        self._note(recipe, "dataset", dataset)
+    def asked_for_rows(self, recipe: str) -> str | None:
+        found: str | None = self._noted(recipe).get("for_rows")
+        return found
+
+    def note_asked(self, recipe: str, dataset: str, *, for_rows: bool = False) -> None:
+        self._note(recipe, dataset=dataset, **({"for_rows": dataset} if for_rows else {}))
 
     def ticked(self, recipe: str) -> datetime | None:
         found = self._noted(recipe).get("tick")
         return datetime.fromisoformat(found) if found is not None else None
 
     def note_ticked(self, recipe: str, tick: datetime) -> None:
-        self._note(recipe, "tick", tick.isoformat())
+        self._note(recipe, tick=tick.isoformat())
 
     def _noted(self, recipe: str) -> dict[str, Any]:
         try:
@@ -54,9 +58,9 @@ class RunFolder:
             return {}
         return found
 
-    def _note(self, recipe: str, name: str, value: str) -> None:
+    def _note(self, recipe: str, **values: str) -> None:
         with self._lock:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_whole(
-                self.folder / f"asked-{recipe}.json", json.dumps({**self._noted(recipe), name: value}), durable=True
+                self.folder / f"asked-{recipe}.json", json.dumps({**self._noted(recipe), **values}), durable=True
             )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from libs.datasets import Dataset, DatasetError, Datasets, Split
-from libs.model_registry import Adapters
+from libs.model_registry import Adapters, Base
 from schemas.training import Method
 from services.retraining.domain.job import Job
 from services.retraining.domain.selection import Selection, TooFewRowsError, select
@@ -36,6 +36,15 @@ def chosen_rows(job: Job, start: str | None) -> tuple[Dataset, Selection]:
         return dataset, select(job.recipe, rows, _seen(job, start, datasets), job.seed)
     except (DatasetError, TooFewRowsError) as error:
         raise RefusedError(str(error)) from None
+
+
+def check_base(adapter: str, its: Base, ours: Base) -> None:
+    """Whether an adapter belongs to the very base that is trained on. Raises RefusedError."""
+    if its.digest != ours.digest:
+        raise RefusedError(
+            f"the champion {adapter} belongs to {its.name} as it was, and not to {ours.name} as it is now: "
+            "train from the base, or name the champion's in TAILRACE_RETRAINING_BASE"
+        )
 
 
 def lines_of(dataset: Dataset, method: Method, split: Split, rows: set[str] | None = None) -> Iterator[str]:

@@ -22,7 +22,7 @@ from libs.model_registry.registry import Point, Registry
 from services.retraining.domain.job import Ended, Job, Report, Start
 from services.retraining.domain.selection import Selection
 from services.retraining.training import checkpoints
-from services.retraining.training.choosing import RefusedError, chosen_rows
+from services.retraining.training.choosing import RefusedError, check_base, chosen_rows
 from services.retraining.training.methods import METHODS, Ingredients
 from services.retraining.training.reporting import JOURNAL, Reporting, Say, journal_of, telling, trained, writing_to
 from services.retraining.training.rows import training_set, validation_set
@@ -76,7 +76,8 @@ def _start(job: Job, file: Path, registry: Registry) -> str | None:
         champion = registry.named("champion") if job.recipe.start == "champion" else None
         try:
             if champion is not None:
-                registry.fetch(champion, Adapters(job.models))
+                found = registry.fetch(champion, Adapters(job.models))
+                check_base(champion, found.card.base, base_of(job))
         except AdapterError as error:
             raise RefusedError(f"the champion cannot be started from: {error}") from None
         write_whole(file, Start(adapter=champion).model_dump_json(), durable=True)
@@ -164,7 +165,7 @@ def card_of(lot: Lot, journal: list[Report], name: str, digest: str) -> ModelCar
         recipe=job.recipe.label,
         method=job.recipe.method,
         rules=job.recipe.model_dump(mode="json"),
-        base=Base(name=job.base, digest=digest_of_base(resolve_model(job.base))),
+        base=base_of(job),
         started_from=lot.start,
         trained=Trained(
             dataset=dataset.name,
@@ -187,13 +188,13 @@ def card_of(lot: Lot, journal: list[Report], name: str, digest: str) -> ModelCar
     )
 
 
-def digest_of_base(folder: Path) -> str:
-    """SHA-256 in hex over a model's configuration and weights."""
-    found = hashlib.sha256()
+def base_of(job: Job) -> Base:
+    """The model it is trained on, with SHA-256 in hex over its configuration and weights."""
+    found, folder = hashlib.sha256(), resolve_model(job.base)
     for file in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
         with file.open("rb") as stream:
             found.update(hashlib.file_digest(stream, "sha256").digest())
-    return found.hexdigest()
+    return Base(name=job.base, digest=found.hexdigest())
 
 
 def _register(lot: Lot, registry: Registry, adapter: Adapter, journal: list[Report]) -> str:

@@ -14,7 +14,6 @@ import torch
 from safetensors.torch import save_file
 
 from libs.bus import InMemoryBus, Outgoing, Retryable, Route, Stage, decode, encode
-from libs.clock import utc_now
 from libs.datasets import Dataset, Datasets, Policy
 from libs.datasets.policy import Splits
 from libs.model_registry import Adapters, Base, Change, ModelCard, Trained
@@ -91,7 +90,7 @@ class Place:
         given: dict[str, Any] = {"trainer": self.trainer, "make_job": self._job, "adapter": self.adapters.open}
         told: tuple[Route, ...] = routes(
             {"mine": RECIPE, "other": RECIPE.model_copy(update={"name": "other"})}, self.datasets, self.memory,
-            timedelta(minutes=1), clock=utc_now, progress_every=self.every, **given,
+            timedelta(minutes=1), progress_every=self.every, **given,
         )  # fmt: skip
         stage = Stage("retraining", self.bus, told, jitter=lambda: 0.0)
         task = asyncio.create_task(stage.run())

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.model_registry import Base
 from schemas.training import Method
 from services.retraining.domain.recipe import Recipe
 from services.retraining.domain.selection import TooFewRowsError, select, unseen
-from services.retraining.training.choosing import COLUMNS, fault_of
+from services.retraining.training.choosing import COLUMNS, RefusedError, check_base, fault_of
 
 ROWS = [f"row-{number}" for number in range(40)]
 _IDS = st.lists(st.integers(0, 60).map(lambda number: f"row-{number}"), min_size=2, max_size=40, unique=True)
@@ -160,3 +161,9 @@ _UNSAID = "must end with what the assistant says"
 )
 def test_a_wrong_column_is_named(method: Method, change: dict[str, Any], told: str) -> None:
     assert fault_of(method, json.dumps({**GOOD[method], **change})) == told
+
+
+def test_an_adapter_is_trained_on_only_on_the_very_base_it_belongs_to() -> None:
+    check_base("mine-1", Base(name="/old/place", digest="a"), Base(name="/new/place", digest="a"))
+    with pytest.raises(RefusedError, match="the champion mine-1 belongs to small as it was, and not to small"):
+        check_base("mine-1", Base(name="small", digest="a"), Base(name="small", digest="b"))

@@ -77,6 +77,12 @@ async def test_the_same_data_set_heard_again_leads_to_the_same_request(place: Pl
     assert await place.hear(dataset, recipe(rows=3)) == await place.hear(dataset, recipe(rows=3)) != ()
 
 
+async def test_a_data_set_that_somebody_asked_for_already_is_not_asked_for_again(place: Place) -> None:
+    dataset = place.publish(range(3))
+    place.memory.note_asked("mine", dataset.name)
+    assert await place.hear(dataset, recipe(rows=1)) == ()
+
+
 async def test_each_recipe_counts_for_itself_and_one_without_a_number_never_asks(place: Place) -> None:
     dataset = place.publish(range(3))
     place.memory.note_asked("full", dataset.name)
