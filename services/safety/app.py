@@ -5,14 +5,13 @@ The only place where its parts are made.
 
 import time
 
+from libs.content_safety import PhraseInjectionDetector, PhraseToxicityDetector
 from libs.personal_data import PatternDetector
 from libs.sealing import Sealer, UnusableKeyError
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, get_logger
-from services.safety.adapters.injection import PhraseInjectionDetector
 from services.safety.adapters.policy_folder import PolicyFolder, Reload
-from services.safety.adapters.toxicity import PhraseToxicityDetector
 from services.safety.ports import Detectors
 from services.safety.routes import routes
 from services.safety.settings import SafetySettings

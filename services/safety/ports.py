@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from libs.content_safety import Provenance
 from libs.personal_data import Finding
-from services.safety.domain.policy import Policy, Provenance
+from services.safety.domain.policy import Policy
 
 
 class PersonalDataDetector(Protocol):

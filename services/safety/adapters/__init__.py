@@ -1,1 +1,1 @@
-"""What fulfils the ports: detectors by phrases and the folder of policies."""
+"""What fulfils the ports: the folder of policies."""

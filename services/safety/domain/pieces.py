@@ -7,9 +7,9 @@ own words are trusted. All texts of one author are judged together: an attempt s
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from libs.content_safety import Provenance
 from schemas.base import Message
 from schemas.prompts import PromptGrounded
-from services.safety.domain.policy import Provenance
 
 _UPSTREAM: dict[str, Provenance] = {
     "user": "user",

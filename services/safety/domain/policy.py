@@ -10,10 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from libs.content_safety import Provenance
 from libs.personal_data import EntityType
 
-Provenance = Literal["user", "system", "history", "source"]
-"""Who wrote a text: the upstream's user, the upstream's system prompt, earlier turns, the knowledge base."""
 EntityAction = Literal["allow", "mask", "flag", "refuse"]
 CheckAction = Literal["allow", "flag", "refuse"]
 SourceAction = Literal["allow", "flag", "drop", "refuse"]

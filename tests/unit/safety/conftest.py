@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from libs.content_safety import PhraseInjectionDetector, PhraseToxicityDetector
 from libs.personal_data import PatternDetector
 from libs.sealing import Opener, Sealer, generate_key_pair
 from schemas.base import Message
 from schemas.completions import CompletionChunk, CompletionGenerated
 from schemas.prompts import PromptCleared, PromptFailed, PromptGrounded, PromptRefused, SourceText
-from services.safety.adapters.injection import PhraseInjectionDetector
 from services.safety.adapters.policy_folder import PolicyFolder
-from services.safety.adapters.toxicity import PhraseToxicityDetector
 from services.safety.handlers import clear_prompt
 from services.safety.ports import Detectors
 from services.safety.settings import SHIPPED_POLICIES

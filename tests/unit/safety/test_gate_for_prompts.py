@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from libs.bus import Retryable
+from libs.content_safety import Provenance
 from libs.personal_data import Finding
 from schemas.base import Message, Parameters, ResponseFormat
 from schemas.prompts import PromptCleared, PromptFailed, PromptGrounded, PromptRefused, SourceText
-from services.safety.domain.policy import Provenance
 from services.safety.domain.withholding import NOTE
 from services.safety.handlers import CheckFailedError
 from services.safety.ports import Detectors

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from services.safety.adapters.injection import PhraseInjectionDetector
-from services.safety.adapters.toxicity import PhraseToxicityDetector
+from libs.content_safety import PhraseInjectionDetector, PhraseToxicityDetector
 from tests.support.linear_time import HOSTILE, grows_in_step
 
 CHECKS: dict[str, Callable[[str], object]] = {

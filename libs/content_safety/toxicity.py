@@ -1,11 +1,11 @@
 """Threats, hate and abuse by weighted phrases. A first check: it knows open threats and slurs, not polite hate."""
 
-from services.safety.adapters._disguises import readings
-from services.safety.adapters._phrases import load_phrases, noisy_or
+from libs.content_safety._disguises import readings
+from libs.content_safety._phrases import load_phrases, noisy_or
 
 
 class PhraseToxicityDetector:
-    """`ToxicityDetector` without a model."""
+    """Judges threats, hate and abuse."""
 
     def __init__(self) -> None:
         self._phrases = load_phrases("toxicity")

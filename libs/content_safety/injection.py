@@ -6,10 +6,13 @@ Source of the categories: OWASP Top 10 for LLM applications 2025, LLM01 and LLM0
 """
 
 import re
+from typing import Literal
 
-from services.safety.adapters._disguises import readings, squeezed
-from services.safety.adapters._phrases import load_phrases, noisy_or
-from services.safety.domain.policy import Provenance
+from libs.content_safety._disguises import readings, squeezed
+from libs.content_safety._phrases import load_phrases, noisy_or
+
+Provenance = Literal["user", "system", "history", "source"]
+"""Who wrote a text: the upstream's user, the upstream's system prompt, earlier turns, the knowledge base."""
 
 _SQUEEZED = re.compile(
     r"(?:ignore|disregard|forget|override)(?:all)?(?:of)?(?:the|your|any)?(?:previous|prior|above|earlier|system)?"
@@ -20,7 +23,7 @@ _SQUEEZED_WEIGHT = 0.9
 
 
 class PhraseInjectionDetector:
-    """`InjectionDetector` without a model."""
+    """Judges how much a text tries to override the model's instructions."""
 
     def __init__(self) -> None:
         self._phrases = load_phrases("injection")
