@@ -1,7 +1,7 @@
 """Reads a pydantic model from YAML. What is wrong is told with file, line, name and remedy; all of it at once."""
 
 import difflib
-from collections.abc import Hashable, Iterator
+from collections.abc import Collection, Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -41,6 +41,20 @@ class YamlForm(Generic[T]):
             raise self.error(f"{path}: more than {_LARGEST} bytes; a {self.what} is a page of YAML")
         return self.parse(content, str(path))
 
+    def read_folder(self, folder: Path) -> dict[str, T]:
+        """All `*.yaml` files of a folder, by the `name` that each has. None of them, or two of one name: an error."""
+        found: dict[str, tuple[Path, T]] = {}
+        for path in sorted(folder.glob("*.yaml")):
+            told = self.read(path)
+            name = str(getattr(told, "name", path.stem))
+            if name in found:
+                raise self.error(f'{path}: "{name}" is the name of {found[name][0]}, too: give another')
+            found[name] = (path, told)
+        if not found:
+            shown = Path(self.shown_in).parent
+            raise self.error(f"{folder}: holds no {self.what}; put *.yaml files there, as {shown} has them")
+        return {name: told for name, (_, told) in found.items()}
+
     def parse(self, content: bytes, where: str) -> T:
         """What a file's content says."""
         try:
@@ -74,6 +88,15 @@ class YamlForm(Generic[T]):
             case "value_error":
                 return f'"{where}": {detail["msg"].removeprefix("Value error, ")}'
         return f'"{where}": {detail["msg"][:1].lower()}{detail["msg"][1:]}; {self.shown_in} shows how'
+
+
+def known_name(name: str, known: Collection[str], what: str) -> str:
+    """The name, if it is known. For validators: raises ValueError that says which one may be meant."""
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
+    raise ValueError(f'no {what} is called "{name}": {hint}')
 
 
 def _of_yaml(error: yaml.YAMLError) -> str:

@@ -5,8 +5,10 @@ and no training library.
 """
 
 from libs.datasets._build import Build, Published
+from libs.datasets._faults import fault_of_row
 from libs.datasets._names import FORMS, KINDS, SPLITS, Form, Kind, Origin, Split
 from libs.datasets._policy_file import DEFAULT_POLICY, BadPolicyError, parse_policy, read_policy
+from libs.datasets._rows import COLUMNS
 from libs.datasets.announcing import announcement, announcement_id
 from libs.datasets.dataset import Answered, Dataset, DatasetError, EmptyDatasetError, RowLineage
 from libs.datasets.diff import Change, Difference, diff
@@ -16,6 +18,7 @@ from libs.datasets.policy import Policy
 from libs.datasets.store import Datasets
 
 __all__ = [
+    "COLUMNS",
     "DEFAULT_POLICY",
     "FORMS",
     "KINDS",
@@ -42,6 +45,7 @@ __all__ = [
     "announcement",
     "announcement_id",
     "diff",
+    "fault_of_row",
     "lineage_of",
     "parse_policy",
     "read_policy",

@@ -1,20 +1,12 @@
 """Which rows a job gets, and whether they can be trained on. Loads no torch: what is refused is refused at once."""
 
-import json
 from collections.abc import Iterator
-from typing import Any
 
-from libs.datasets import Dataset, DatasetError, Datasets, Split
+from libs.datasets import Dataset, DatasetError, Datasets, Split, fault_of_row
 from libs.model_registry import Adapters, Base
 from schemas.training import Method
 from services.retraining.domain.job import Job
 from services.retraining.domain.selection import Selection, TooFewRowsError, select
-
-COLUMNS: dict[Method, tuple[str, ...]] = {
-    "sft": ("prompt", "completion"),
-    "dpo": ("prompt", "chosen", "rejected"),
-    "kto": ("prompt", "completion", "label"),
-}
 
 
 class RefusedError(ValueError):
@@ -52,26 +44,6 @@ def lines_of(dataset: Dataset, method: Method, split: Split, rows: set[str] | No
     return (line for row, line in dataset.identified(method, split) if rows is None or row in rows)
 
 
-def fault_of(method: Method, line: str) -> str | None:
-    """What keeps a line from being a row of that kind."""
-    try:
-        row = json.loads(line)
-    except ValueError:
-        return "it is no JSON"
-    if not isinstance(row, dict):
-        return "it is no object"
-    for name in COLUMNS[method]:
-        value = row.get(name)
-        if name == "label":
-            if not isinstance(value, bool):
-                return '"label" must be true or false'
-        elif not isinstance(value, list) or not value or not all(_is_message(it) for it in value):
-            return f'"{name}" must be messages with role and content'
-        elif name != "prompt" and (value[-1]["role"] != "assistant" or not value[-1]["content"].strip()):
-            return f'"{name}" must end with what the assistant says'
-    return None
-
-
 def _seen(job: Job, start: str | None, datasets: Datasets) -> set[str] | None:
     """Rows that the adapter it starts from had; none of them where its data set is gone, as after an erasure."""
     if start is None:
@@ -88,14 +60,10 @@ def _checked(dataset: Dataset, method: Method, split: Split) -> list[str]:
     """The ids of the rows, once all of them are rows."""
     found = []
     for number, (row, line) in enumerate(dataset.identified(method, split), start=1):
-        if fault := fault_of(method, line):
+        if fault := fault_of_row(method, line):
             raise RefusedError(
                 f"data set {dataset.name}, {method}, {split}, line {number}: {fault}; "
                 "mend what made it, and publish again"
             )
         found.append(row)
     return found
-
-
-def _is_message(value: Any) -> bool:
-    return isinstance(value, dict) and isinstance(value.get("role"), str) and isinstance(value.get("content"), str)

@@ -7,10 +7,10 @@ from typing import Any
 from datasets import Dataset as ArrowDataset
 from datasets import Features, List, Value
 
-from libs.datasets import Dataset
+from libs.datasets import COLUMNS, Dataset
 from schemas.training import Method
 from services.retraining.domain.selection import Selection
-from services.retraining.training.choosing import COLUMNS, lines_of
+from services.retraining.training.choosing import lines_of
 
 _MESSAGES = List({"role": Value("string"), "content": Value("string")})
 

@@ -1,6 +1,5 @@
 """One job from its rows to a registered adapter. Each step may be done again."""
 
-import hashlib
 import math
 import os
 import shutil
@@ -17,7 +16,8 @@ from transformers import Trainer
 from libs.datasets import Dataset
 from libs.files import write_whole
 from libs.language_models import resolve_model
-from libs.model_registry import Adapter, AdapterError, Adapters, Base, Change, ModelCard, Trained
+from libs.model_registry import Adapter, AdapterError, Adapters, Change, ModelCard, Trained
+from libs.model_registry.base import base_of
 from libs.model_registry.registry import Point, Registry
 from services.retraining.domain.job import Ended, Job, Report, Start
 from services.retraining.domain.selection import Selection
@@ -77,7 +77,7 @@ def _start(job: Job, file: Path, registry: Registry) -> str | None:
         try:
             if champion is not None:
                 found = registry.fetch(champion, Adapters(job.models))
-                check_base(champion, found.card.base, base_of(job))
+                check_base(champion, found.card.base, base_of(job.base))
         except AdapterError as error:
             raise RefusedError(f"the champion cannot be started from: {error}") from None
         write_whole(file, Start(adapter=champion).model_dump_json(), durable=True)
@@ -165,7 +165,7 @@ def card_of(lot: Lot, journal: list[Report], name: str, digest: str) -> ModelCar
         recipe=job.recipe.label,
         method=job.recipe.method,
         rules=job.recipe.model_dump(mode="json"),
-        base=base_of(job),
+        base=base_of(job.base),
         started_from=lot.start,
         trained=Trained(
             dataset=dataset.name,
@@ -186,15 +186,6 @@ def card_of(lot: Lot, journal: list[Report], name: str, digest: str) -> ModelCar
         ),
         trained_at=datetime.fromtimestamp(end.at_ms / 1000, UTC),
     )
-
-
-def base_of(job: Job) -> Base:
-    """The model it is trained on, with SHA-256 in hex over its configuration and weights."""
-    found, folder = hashlib.sha256(), resolve_model(job.base)
-    for file in sorted([folder / "config.json", *folder.glob("*.safetensors")]):
-        with file.open("rb") as stream:
-            found.update(hashlib.file_digest(stream, "sha256").digest())
-    return Base(name=job.base, digest=found.hexdigest())
 
 
 def _register(lot: Lot, registry: Registry, adapter: Adapter, journal: list[Report]) -> str:

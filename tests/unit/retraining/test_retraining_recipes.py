@@ -99,7 +99,10 @@ def test_two_files_of_one_name_are_both_named(tmp_path: Path) -> None:
 def test_a_folder_without_recipes_is_told_with_where_some_are(tmp_path: Path, folder: str) -> None:
     with pytest.raises(BadFileError) as caught:
         read_recipes(tmp_path / folder)
-    assert str(caught.value) == f"{tmp_path / folder}: holds no recipe; put *.yaml files there, as {SHIPPED} has them"
+    assert (
+        str(caught.value)
+        == f"{tmp_path / folder}: holds no recipe; put *.yaml files there, as services/retraining/recipes has them"
+    )
 
 
 @pytest.mark.parametrize(

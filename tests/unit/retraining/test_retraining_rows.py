@@ -1,6 +1,5 @@
-"""Which rows a training gets, and what keeps a line from being a row."""
+"""Which rows a training gets, and which adapter it may start from."""
 
-import json
 from typing import Any
 
 import pytest
@@ -8,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.model_registry import Base
-from schemas.training import Method
 from services.retraining.domain.recipe import Recipe
 from services.retraining.domain.selection import TooFewRowsError, select, unseen
-from services.retraining.training.choosing import COLUMNS, RefusedError, check_base, fault_of
+from services.retraining.training.choosing import RefusedError, check_base
 
 ROWS = [f"row-{number}" for number in range(40)]
 _IDS = st.lists(st.integers(0, 60).map(lambda number: f"row-{number}"), min_size=2, max_size=40, unique=True)
@@ -106,61 +104,6 @@ def test_just_enough_rows_are_enough() -> None:
 def test_rows_that_were_not_there_before_are_counted() -> None:
     assert unseen(ROWS, set(ROWS[:30]) | {"row-gone"}) == 10
     assert unseen([], set(ROWS)) == 0
-
-
-ASKED = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "How long?"}]
-SAID = [{"role": "assistant", "content": "Two weeks."}]
-GOOD: dict[Method, dict[str, Any]] = {
-    "sft": {"prompt": ASKED, "completion": SAID},
-    "dpo": {"prompt": ASKED, "chosen": SAID, "rejected": [{"role": "assistant", "content": "Never."}]},
-    "kto": {"prompt": ASKED, "completion": SAID, "label": False},
-}
-
-
-@pytest.mark.parametrize("method", ["sft", "dpo", "kto"])
-def test_a_row_as_data_sets_have_it_has_no_fault_until_a_column_is_taken(method: Method) -> None:
-    assert fault_of(method, json.dumps(GOOD[method])) is None
-    for column in COLUMNS[method]:
-        rest = {name: value for name, value in GOOD[method].items() if name != column}
-        fault = fault_of(method, json.dumps(rest))
-        assert fault is not None
-        assert fault.startswith(f'"{column}" must be ')
-
-
-@pytest.mark.parametrize("line", ["", "{", "row", "\ufeff{}"])
-def test_what_is_no_json_is_no_row(line: str) -> None:
-    assert fault_of("sft", line) == "it is no JSON"
-
-
-@pytest.mark.parametrize("line", ["[]", "null", "3", '"row"'])
-def test_what_is_no_object_is_no_row(line: str) -> None:
-    assert fault_of("sft", line) == "it is no object"
-
-
-_NO_MESSAGES = "must be messages with role and content"
-_UNSAID = "must end with what the assistant says"
-
-
-@pytest.mark.parametrize(
-    ("method", "change", "told"),
-    [
-        ("sft", {"prompt": []}, f'"prompt" {_NO_MESSAGES}'),
-        ("sft", {"prompt": "How long?"}, f'"prompt" {_NO_MESSAGES}'),
-        ("sft", {"prompt": ["How long?"]}, f'"prompt" {_NO_MESSAGES}'),
-        ("sft", {"prompt": [{"role": "user"}]}, f'"prompt" {_NO_MESSAGES}'),
-        ("sft", {"prompt": [{"role": None, "content": "How long?"}]}, f'"prompt" {_NO_MESSAGES}'),
-        ("sft", {"completion": [*SAID, {"role": "user", "content": 3}]}, f'"completion" {_NO_MESSAGES}'),
-        ("sft", {"completion": ASKED}, f'"completion" {_UNSAID}'),
-        ("sft", {"completion": [{"role": "assistant", "content": " \n"}]}, f'"completion" {_UNSAID}'),
-        ("dpo", {"chosen": [*SAID, *ASKED]}, f'"chosen" {_UNSAID}'),
-        ("dpo", {"rejected": [{"role": "assistant", "content": ""}]}, f'"rejected" {_UNSAID}'),
-        ("kto", {"label": 1}, '"label" must be true or false'),
-        ("kto", {"label": "true"}, '"label" must be true or false'),
-        ("kto", {"label": None}, '"label" must be true or false'),
-    ],
-)
-def test_a_wrong_column_is_named(method: Method, change: dict[str, Any], told: str) -> None:
-    assert fault_of(method, json.dumps({**GOOD[method], **change})) == told
 
 
 def test_an_adapter_is_trained_on_only_on_the_very_base_it_belongs_to() -> None:
