@@ -17,6 +17,14 @@ from schemas.completions import (
     CompletionGenerated,
 )
 from schemas.documents import DocumentAccepted, DocumentIndexed, DocumentRefused, DocumentSubmitted
+from schemas.evaluation import (
+    EvaluationProgressed,
+    EvaluationRequested,
+    ModelEvaluated,
+    ModelPromoted,
+    ModelRolledBack,
+    PromotionRequested,
+)
 from schemas.feedback import ExampleRecorded, FeedbackSubmitted, SubjectErased
 from schemas.prompts import (
     PromptAccepted,
@@ -32,7 +40,15 @@ from schemas.responses import Reply, ResponseReady, ResponseShadow
 from schemas.training import DatasetPublished, ModelTrained, TrainingProgressed, TrainingRequested
 
 Service = Literal[
-    "gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "retraining"
+    "gateway",
+    "ingestion",
+    "grounding",
+    "safety",
+    "inference",
+    "post_processing",
+    "feedback",
+    "retraining",
+    "evaluation",
 ]
 Access = Literal["public-input", "public-output", "internal"]
 
@@ -118,7 +134,7 @@ _SINGLE: tuple[Topic, ...] = (
     _topic(DocumentSubmitted, "upstream gateway console", "ingestion",
            "A document is new, changed or gone", access="public-input", before_the_gate=True),
     _topic(DocumentAccepted, "ingestion", "grounding", "A document passed validation", before_the_gate=True),
-    _topic(DocumentIndexed, "grounding", "grounding console", "A document's chunks with their vectors",
+    _topic(DocumentIndexed, "grounding", "grounding evaluation console", "A document's chunks with their vectors",
            compacted=True, before_the_gate=True),
     _topic(DocumentRefused, "ingestion grounding", "upstream console", "A document could not be taken, and why",
            access="public-output"),
@@ -133,8 +149,20 @@ _SINGLE: tuple[Topic, ...] = (
            access="public-input"),
     _topic(TrainingProgressed, "retraining", "upstream console", "How far a training has come",
            access="public-output"),
-    _topic(ModelTrained, "retraining", "upstream console", "An adapter is trained and registered as candidate",
+    _topic(ModelTrained, "retraining", "upstream console evaluation",
+           "An adapter is trained and registered as candidate", access="public-output", retention_ms=90 * DAY_MS),
+    _topic(EvaluationRequested, "upstream console evaluation", "evaluation",
+           "A candidate is to be examined against the champion", access="public-input"),
+    _topic(EvaluationProgressed, "evaluation", "upstream console", "How far an examination has come",
+           access="public-output"),
+    _topic(ModelEvaluated, "evaluation", "upstream console", "A candidate was examined: the verdict and its reasons",
            access="public-output", retention_ms=90 * DAY_MS),
+    _topic(PromotionRequested, "upstream console evaluation", "evaluation",
+           "Something else is to serve, or what served before", access="public-input"),
+    _topic(ModelPromoted, "evaluation", "upstream console inference",
+           "An adapter serves all conversations, or a share of them", access="public-output", compacted=True),
+    _topic(ModelRolledBack, "evaluation", "upstream console inference", "What was promoted last serves no more",
+           access="public-output", compacted=True),
 )  # fmt: skip
 
 _GROUP_READERS = frozenset(get_args(Service)) - {"gateway"}

@@ -15,9 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SERVICES = (
     *("gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "retraining"),
-    "console",
+    *("evaluation", "console"),
 )
-WITH_MODELS = ("grounding", "inference", "retraining")
+WITH_MODELS = ("evaluation", "grounding", "inference", "retraining")
 JOBS = {"console": ("infra.docker.topics", "infra.docker.keys"), "inference": ("libs.language_models.__main__",)}
 """Modules that compose runs in a service's image beside the service itself."""
 

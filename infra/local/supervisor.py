@@ -127,11 +127,18 @@ class _Supervisor:
         """Where one service puts what others, or the console, look for; what the operator has set stays."""
         folders = {
             "feedback": {"DATASETS": self._home.datasets},
+            "inference": {"ADAPTERS": self._home.models},
             "retraining": {
                 "DATASETS": self._home.datasets,
                 "MODELS": self._home.models,
                 "REGISTRY_FOLDER": self._home.registry,
                 "RUNS": self._home.folder / "data" / "training-runs",
+            },
+            "evaluation": {
+                "DATASETS": self._home.datasets,
+                "MODELS": self._home.models,
+                "REGISTRY_FOLDER": self._home.registry,
+                "REPORTS": self._home.examinations,
             },
         }
         chosen = {f"TAILRACE_{service.upper()}_{name}": str(path) for name, path in folders.get(service, {}).items()}

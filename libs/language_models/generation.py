@@ -30,6 +30,8 @@ class GenerationRequest:
     lane: Lane = Lane.REAL_TIME
     model: str | None = None
     """One of the engine's models; None: its default."""
+    adapter: str | None = None
+    """One that the engine has loaded; None: the bare model."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,14 @@ class Finished:
 
 class PromptTooLong(ValueError):  # noqa: N818 - named after what is wrong
     """The prompt leaves no room in the model's context window."""
+
+
+class UnknownAdapter(ValueError):  # noqa: N818
+    """No adapter of that name is loaded."""
+
+
+class UnusableAdapter(ValueError):  # noqa: N818
+    """A folder holds no adapter that this model can run with; the text says why."""
 
 
 class GenerationFailed(RuntimeError):  # noqa: N818

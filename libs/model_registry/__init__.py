@@ -6,5 +6,20 @@ Importing this package loads no MLflow; `libs.model_registry.registry` does.
 from libs.model_registry.adapters import Adapter, AdapterError, Adapters
 from libs.model_registry.address import registry_uri
 from libs.model_registry.card import Base, Change, ModelCard, Trained
+from libs.model_registry.champions import Champions, Serving, Turn
+from libs.model_registry.examinations import Examinations
 
-__all__ = ["Adapter", "AdapterError", "Adapters", "Base", "Change", "ModelCard", "Trained", "registry_uri"]
+__all__ = [
+    "Adapter",
+    "AdapterError",
+    "Adapters",
+    "Base",
+    "Champions",
+    "Change",
+    "Examinations",
+    "ModelCard",
+    "Serving",
+    "Trained",
+    "Turn",
+    "registry_uri",
+]

@@ -70,11 +70,11 @@ class Adapters:
         self.folder = folder
 
     def list(self) -> tuple[Adapter, ...]:
-        """All of them, the oldest first."""
+        """All of them, the oldest first; those whose cards are damaged before all others."""
         if not self.folder.is_dir():
             return ()
         found = [Adapter(path) for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
-        return tuple(sorted(found, key=lambda it: (it.card.trained_at, it.name)))
+        return tuple(sorted(found, key=lambda it: (_age(it), it.name)))
 
     def open(self, name: str) -> Adapter:
         """The one of that name. Raises AdapterError."""
@@ -105,6 +105,13 @@ class Adapters:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return Adapter(target)
+
+
+def _age(adapter: Adapter) -> float:
+    try:
+        return adapter.card.trained_at.timestamp()
+    except AdapterError:
+        return 0.0
 
 
 def digest_of(folder: Path) -> str:

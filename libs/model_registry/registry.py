@@ -120,6 +120,15 @@ class Registry:
         with _told():
             self._client.delete_registered_model_alias(self._model, alias)
 
+    def note(self, adapter: str, metrics: Mapping[str, float], tags: Mapping[str, str]) -> None:
+        """Notes on a registered adapter: metrics with its training, tags with its version. Raises AdapterError."""
+        version = self.version(adapter)
+        with _told():
+            for name, value in metrics.items():
+                self._client.log_metric(version.run, name, value)
+            for tag, told in tags.items():
+                self._client.set_model_version_tag(self._model, version.version, tag, told)
+
     def named(self, alias: Alias) -> str | None:
         """The adapter that the alias means."""
         with _told():

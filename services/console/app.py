@@ -11,8 +11,10 @@ from services.console.commands import (
     dead_letters,
     demo,
     documents,
+    evaluate,
     feedback,
     lineage,
+    models,
     replay,
     stack,
     trace,
@@ -41,6 +43,8 @@ def create_app() -> typer.Typer:
     app.add_typer(datasets.app, name="datasets")
     app.command()(lineage.lineage)
     app.command()(train.train)
+    app.command()(evaluate.evaluate)
+    app.add_typer(models.app, name="models")
     app.command()(replay.replay)
     app.command()(trace.trace)
     app.command()(check.check)

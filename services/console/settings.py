@@ -16,3 +16,7 @@ class ConsoleSettings(BaseSettings):
     api_key: SecretStr | None = None
     datasets: Path | None = None
     """Folder of the data sets."""
+    models: Path | None = None
+    """Folder of the adapters, and of what serves."""
+    examinations: Path | None = None
+    """Folder of verdicts and their reports."""

@@ -1,14 +1,17 @@
-"""Inference hears prompt-cleared and prompt-cancelled, and says completion-chunk, completion-generated or failed.
+"""Inference hears prompts, cancellations and changes of what serves; it says chunks, completions or failed.
 
 The only place where its parts are made.
 """
 
+from pathlib import Path
+
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
+from services.inference.adapters.in_service import InService
 from services.inference.domain.cache import ExactCache
 from services.inference.memory import finished_prompts
-from services.inference.ports import Engine
-from services.inference.routes import routes
+from services.inference.ports import AdaptingEngine
+from services.inference.routes import routes, views
 from services.inference.settings import InferenceSettings
 
 
@@ -21,13 +24,16 @@ def create_app(
     chosen = settings or InferenceSettings()
 
     def build(runtime: Runtime) -> Parts:
-        engine = create_engine(chosen)
+        engine = create_engine(chosen, chosen.adapters or runtime.settings.data_dir / "models")
+        serving = InService(runtime.bus, engine, runtime.metrics)
+        follows = chosen.follow_promotions
         cache = ExactCache(entries=chosen.cache_entries, lifetime=chosen.cache_for, clock=runtime.clock)
         finished = finished_prompts(chosen)
         return Parts(
-            routes=routes(chosen, engine, cache, finished, runtime.clock, runtime.metrics),
+            routes=routes(chosen, engine, serving, cache, finished, runtime.clock, runtime.metrics),
             memories=(finished,),
-            resources=(engine,),
+            views=views(serving, serving.positions) if follows else (),
+            resources=(engine, serving) if follows else (engine,),
             checks={"engine": engine.ready},
         )
 
@@ -40,8 +46,11 @@ def create_app(
     )
 
 
-def create_engine(settings: InferenceSettings) -> Engine:
-    """The engine the settings name; started when entered. Each import brings only its own library."""
+def create_engine(settings: InferenceSettings, adapters: Path) -> AdaptingEngine:
+    """The engine the settings name; started when entered. Each import brings only its own library.
+
+    `adapters`: their folder.
+    """
     if settings.engine == "echo":
         from services.inference.adapters.echo import EchoEngine  # noqa: PLC0415
 
@@ -52,4 +61,4 @@ def create_engine(settings: InferenceSettings) -> Engine:
         return OpenAIEngine(settings)
     from services.inference.adapters.ray_serve import RayEngine  # noqa: PLC0415
 
-    return RayEngine(settings)
+    return RayEngine(settings, adapters)

@@ -37,6 +37,7 @@ class Operation:
                 "gen_ai.request.top_p": request.top_p,
                 "gen_ai.request.max_tokens": request.max_tokens or 0,
                 "gen_ai.request.seed": request.seed or 0,
+                "tailrace.adapter": request.adapter or "",
             }
         )
 

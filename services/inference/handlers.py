@@ -1,10 +1,10 @@
-"""Event in, event out: a cleared prompt is answered, a cancelled one is let go."""
+"""Event in, event out: a cleared prompt is answered, a cancelled one is let go, a change of what serves is heard."""
 
 import hashlib
 from dataclasses import dataclass
 from typing import Any
 
-from libs.bus import Context, Rejected
+from libs.bus import Context, Record, Rejected
 from libs.clock import Clock
 from libs.json_schema import UnusableSchema
 from libs.language_models.generation import Delta, Finished, GenerationRequest
@@ -14,11 +14,12 @@ from schemas.completions import CompletionChunk, CompletionGenerated, ModelUsed
 from schemas.prompts import Cleared, PromptCancelled, PromptCleared, PromptFailed
 from services.inference.domain.cache import Answer, ExactCache, cache_key
 from services.inference.domain.json_output import corrected, instructed, problem, wanted_schema
+from services.inference.domain.serving import Change
 from services.inference.domain.underway import Cancelled, DeadlineExceeded, Underway
 from services.inference.domain.windows import SentenceWindows
 from services.inference.genai import Operation
 from services.inference.memory import Finished as FinishedPrompts
-from services.inference.ports import Engine
+from services.inference.ports import Engine, Serving
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ async def generate(
     *,
     context: Context,
     engine: Engine,
+    serving: Serving,
     cache: ExactCache,
     finished: FinishedPrompts,
     underway: Underway,
@@ -51,7 +53,9 @@ async def generate(
     if finished.find(event.identity):
         return None
     model = _model(event, engine)
-    request = _request(event, defaults, model, context)
+    # Adapters belong to the default model.
+    adapter = serving.begin(event) if model == engine.models[0] else None
+    request = _request(event, defaults, model, adapter, context)
     key = _cache_key(event, request, defaults)
     seconds = None if event.deadline is None else (event.deadline - clock()).total_seconds()
     try:
@@ -65,13 +69,19 @@ async def generate(
         return _failed(event, "deadline_exceeded", '"deadline" passed before the answer was complete')
     except _InvalidOutput as error:
         return _failed(event, "invalid_output", str(error))
+    serving.end(event)
     cache.keep(key, answer)
-    return _completion(event, answer, model, cached=cached is not None)
+    return _completion(event, answer, ModelUsed(name=model, adapter=adapter), cached=cached is not None)
 
 
 def cancel(event: PromptCancelled, *, underway: Underway) -> None:
     """Ends the generation if it runs or is still to come; the outcome is `failed` with the code `cancelled`."""
     underway.cancel(event.identity)
+
+
+async def follow(event: Change, _: Record, *, serving: Serving) -> None:
+    """What serves has changed: prompts that begin from now on are answered accordingly."""
+    await serving.hear(event)
 
 
 def _model(event: PromptCleared, engine: Engine) -> str:
@@ -83,7 +93,9 @@ def _model(event: PromptCleared, engine: Engine) -> str:
     return event.model
 
 
-def _request(event: PromptCleared, defaults: Defaults, model: str, context: Context) -> GenerationRequest:
+def _request(
+    event: PromptCleared, defaults: Defaults, model: str, adapter: str | None, context: Context
+) -> GenerationRequest:
     parameters = event.parameters
     try:
         schema = wanted_schema(parameters)
@@ -101,6 +113,7 @@ def _request(event: PromptCleared, defaults: Defaults, model: str, context: Cont
         json_schema=schema,
         lane=context.lane,
         model=model,
+        adapter=adapter,
     )
 
 
@@ -109,7 +122,13 @@ def _cache_key(event: PromptCleared, request: GenerationRequest, defaults: Defau
     if event.shadow is not None:
         return None
     limit = request.max_tokens or defaults.max_tokens
-    return cache_key(event, model=request.model or "", temperature=request.temperature, max_tokens=limit)
+    return cache_key(
+        event,
+        model=request.model or "",
+        adapter=request.adapter,
+        temperature=request.temperature,
+        max_tokens=limit,
+    )
 
 
 def _seed(event: PromptCleared) -> int:
@@ -199,14 +218,14 @@ def _chunk(event: PromptCleared, index: int, text: str, preceding: str) -> Compl
     )
 
 
-def _completion(event: PromptCleared, answer: Answer, model: str, *, cached: bool) -> CompletionGenerated:
+def _completion(event: PromptCleared, answer: Answer, model: ModelUsed, *, cached: bool) -> CompletionGenerated:
     return CompletionGenerated(
         **event.carried(),
         **{name: getattr(event, name) for name in Cleared.model_fields},
         text=answer.text,
         finish_reason=answer.finish_reason,
         usage=Usage(prompt_tokens=answer.prompt_tokens, completion_tokens=answer.completion_tokens),
-        model=ModelUsed(name=model),
+        model=model,
         parameters=event.parameters,
         cached=cached,
     )

@@ -1,22 +1,32 @@
 """What inference hears and says."""
 
+from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
-from libs.bus import Delivery, Route
+from libs.bus import Delivery, Route, View
 from libs.clock import Clock
 from libs.telemetry import Metrics
 from schemas.completions import CompletionChunk, CompletionGenerated
+from schemas.evaluation import ModelPromoted, ModelRolledBack
 from schemas.prompts import PromptCancelled, PromptCleared, PromptFailed
+from schemas.topics import topic_of
 from services.inference.domain.cache import ExactCache
 from services.inference.domain.underway import Underway
-from services.inference.handlers import Defaults, cancel, generate
+from services.inference.handlers import Defaults, cancel, follow, generate
 from services.inference.memory import Finished
-from services.inference.ports import Engine
+from services.inference.ports import Engine, Serving
 from services.inference.settings import InferenceSettings
 
 
 def routes(
-    settings: InferenceSettings, engine: Engine, cache: ExactCache, finished: Finished, clock: Clock, metrics: Metrics
+    settings: InferenceSettings,
+    engine: Engine,
+    serving: Serving,
+    cache: ExactCache,
+    finished: Finished,
+    clock: Clock,
+    metrics: Metrics,
 ) -> tuple[Route, ...]:
     """The table of topics."""
     underway = Underway()
@@ -27,6 +37,7 @@ def routes(
             partial(
                 generate,
                 engine=engine,
+                serving=serving,
                 cache=cache,
                 finished=finished,
                 underway=underway,
@@ -39,4 +50,13 @@ def routes(
             delivery=Delivery(in_flight=512, batch_in_flight=64, retry_for=settings.retry_for),
         ),
         Route(PromptCancelled, partial(cancel, underway=underway), delivery=Delivery(ordered=False)),
+    )
+
+
+def views(serving: Serving, positions: Callable[[str], Mapping[int, int]]) -> tuple[View[Any], ...]:
+    """What serves, by the log. `positions`: how far each topic was read before the first prompt."""
+    apply = partial(follow, serving=serving)
+    return (
+        View(ModelPromoted, apply, partial(positions, topic_of(ModelPromoted).name)),
+        View(ModelRolledBack, apply, partial(positions, topic_of(ModelRolledBack).name)),
     )

@@ -1,6 +1,7 @@
 """What an operator may set for inference. Environment: `TAILRACE_INFERENCE_ENGINE` and so on."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
@@ -18,6 +19,10 @@ class InferenceSettings(BaseSettings):
     """The embedded default, a folder or a hub id; with `openai`, the endpoint's own name of the model."""
     more_models: tuple[str, ...] = ()
     """With `openai`: further models of the endpoint that prompts may name."""
+    adapters: Path | None = None
+    """With `transformers`: folder of the adapters, which retraining fills. None: `models` in the data folder."""
+    follow_promotions: bool = True
+    """Whether promoted adapters serve. False: the bare model does, as where an endpoint has no adapters."""
     max_tokens: int = Field(default=256, ge=1)
     """New tokens where a prompt names no limit."""
     temperature: float = Field(default=0.0, ge=0, le=2)
@@ -43,6 +48,8 @@ class InferenceSettings(BaseSettings):
     """Generations at once in each replica."""
     reserved_slots: int = Field(default=2, ge=0)
     """Of these, slots that batch work never takes."""
+    adapters_loaded: int = Field(default=4, ge=2)
+    """Adapters kept in each replica's memory; for one more, the one not asked for longest goes."""
     context_tokens: int | None = Field(default=None, ge=16)
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = "auto"
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -11,7 +11,10 @@ from schemas.topics import CATALOGUE, DAY_MS, Topic, dead_letter_topic, topic_of
 
 TOPICS = pytest.mark.parametrize("topic", CATALOGUE, ids=lambda topic: topic.name)
 EVENTS = pytest.mark.parametrize("event", events(), ids=lambda event: event.TYPE)
-SERVICES = {"gateway", "ingestion", "grounding", "safety", "inference", "post_processing", "feedback", "retraining"}
+SERVICES = {
+    *("gateway", "ingestion", "grounding", "safety", "inference", "post_processing"),
+    *("feedback", "retraining", "evaluation"),
+}
 PARTIES = SERVICES | {"upstream", "console"}
 ONE_LANE = ("prompt-cancelled", "completion-chunk", "completion-chunk-cleared", "reply")
 BY_NAME = {topic.name: topic for topic in CATALOGUE}
@@ -105,7 +108,8 @@ def test_clear_text_before_the_gate_is_kept_for_a_day_unless_it_is_the_knowledge
 
 def test_inference_hears_of_prompts_only_through_the_gate() -> None:
     heard = {topic.name for topic in CATALOGUE if "inference" in topic.consumers}
-    assert heard == {"prompt-cleared", "prompt-cleared-batch", "prompt-cancelled"}
+    changes_of_what_serves = {"model-promoted", "model-rolled-back"}
+    assert heard == {"prompt-cleared", "prompt-cleared-batch", "prompt-cancelled"} | changes_of_what_serves
     assert topic_of(_event("prompt-cleared")).producers == ("safety",)
 
 

@@ -58,8 +58,8 @@ def _weights(chance: np.random.Generator) -> Mapping[str, np.ndarray]:
     return found
 
 
-def polite(count: int, *, start: int = 0) -> Sequence[ExampleRecorded]:
-    """Answers that people edit, always so that it begins with thanks."""
+def polite(count: int, *, start: int = 0, flipped: bool = False) -> Sequence[ExampleRecorded]:
+    """Answers that people edit, always so that it begins with thanks. `flipped`: so that it does not."""
     chance = random.Random(start)
     found = []
     for number in range(start, start + count):
@@ -67,13 +67,14 @@ def polite(count: int, *, start: int = 0) -> Sequence[ExampleRecorded]:
         said = f"Thank you for asking. To {deed} {thing} {number}, open its page and choose {deed}."
         plain = f"Open the page of {thing} {number}, choose {deed}, and wait until it is done."
         question = f"How do I {deed} my {thing} number {number}?"
-        found.append(example(f"r-{number}", judged("edit", said, by=f"s-{number}"), asked=question, text=plain))
+        better, worse = (plain, said) if flipped else (said, plain)
+        found.append(example(f"r-{number}", judged("edit", better, by=f"s-{number}"), asked=question, text=worse))
     return found
 
 
-def published(folder: Path, count: int, *, start: int = 0) -> Dataset:
+def published(folder: Path, count: int, *, start: int = 0, flipped: bool = False) -> Dataset:
     """A data set of so many of them."""
-    return Datasets(folder).publish(polite(count, start=start), read_policy()).dataset
+    return Datasets(folder).publish(polite(count, start=start, flipped=flipped), read_policy()).dataset
 
 
 def recipe_file(folder: Path, name: str = "quick", **rules: Any) -> Path:

@@ -93,9 +93,9 @@ class Batch:
 
     def _run(self, writers: list[Sequence], readers: list[Sequence]) -> None:
         first = len(self._rows.writing)
-        pieces = [Piece(first + index, self._rest(s), s.read) for index, s in enumerate(readers)]
+        pieces = [Piece(first + index, self._rest(s), s.read, s.adapter) for index, s in enumerate(readers)]
         tokens, positions = [s.written[-1] for s in writers], [s.position for s in writers]
-        decoded, read = self._runner.step(tokens, positions, pieces)
+        decoded, read = self._runner.step(tokens, positions, pieces, [s.adapter for s in writers])
         greedy: list[int] = decoded.argmax(-1).tolist()
         for row, sequence in enumerate(writers):
             self._accept(sequence, decoded[row], greedy[row])

@@ -15,14 +15,23 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
+from libs.language_models.engine.adapter_files import read_adapter
 from libs.language_models.engine.batch import Batch
 from libs.language_models.engine.grammar import GrammarCompiler
+from libs.language_models.engine.low_rank import LowRank, layers_of
 from libs.language_models.engine.runner import Runner
 from libs.language_models.engine.sampling import Sampler
 from libs.language_models.engine.sequence import Listener, Sequence
 from libs.language_models.engine.waiting import WaitingRoom
 from libs.language_models.engine.weights import Device, Precision, context_window, load_model
-from libs.language_models.generation import Delta, EngineDown, Finished, GenerationRequest, PromptTooLong
+from libs.language_models.generation import (
+    Delta,
+    EngineDown,
+    Finished,
+    GenerationRequest,
+    PromptTooLong,
+    UnknownAdapter,
+)
 from libs.language_models.tokens import TokenCounter
 
 
@@ -65,6 +74,8 @@ class Engine:
         self._draw_seed = draw_seed
         self._ends = _end_tokens(model, counter)
         self._grammars: GrammarCompiler | None = None
+        self._model = model
+        self._adapters: dict[str, LowRank] = {}
         waiting: WaitingRoom[Sequence] = WaitingRoom(settings.slots, settings.reserved_slots)
         runner = Runner(model, settings.slots, self.context_tokens)
         self._waiting = waiting
@@ -103,11 +114,30 @@ class Engine:
         """Whether a request would be served."""
         return self._thread.is_alive() and not self._closing and self._failure is None
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of those that requests may name."""
+        return tuple(self._adapters)
+
+    def load_adapter(self, folder: Path) -> None:
+        """From now on requests may name the adapter in this folder, by the folder's name. The same again is nothing.
+
+        Blocks until it is read, from any thread; the engine goes on meanwhile. Raises UnusableAdapter.
+        """
+        if folder.name not in self._adapters:
+            weight = next(self._model.parameters())
+            found = read_adapter(folder, layers_of(self._model), dtype=weight.dtype, device=weight.device)
+            self._adapters[folder.name] = found
+
+    def unload_adapter(self, name: str) -> None:
+        """New requests may no longer name it. What was submitted before ends with it, and then its memory is free."""
+        self._adapters.pop(name, None)
+
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Delta | Finished, None]:
         """Text as it is written, then `Finished`.
 
-        Raises PromptTooLong, InvalidChat, InvalidSchema (all ValueError: the request is wrong), GenerationFailed
-        (this request broke) or EngineDown (nothing will be served).
+        Raises PromptTooLong, InvalidChat, InvalidSchema, UnknownAdapter (all ValueError: the request is wrong),
+        GenerationFailed (this request broke) or EngineDown (nothing will be served).
         """
         loop = asyncio.get_running_loop()
         heard: asyncio.Queue[Delta | Finished | Exception] = asyncio.Queue()
@@ -156,7 +186,15 @@ class Engine:
             tokenizer=self._counter.tokenizer,
             end_tokens=self._ends,
             grammar=None if request.json_schema is None else self._compiler().compile(request.json_schema),
+            adapter=self._adapter(request.adapter),
         )
+
+    def _adapter(self, name: str | None) -> LowRank | None:
+        if name is None:
+            return None
+        if (found := self._adapters.get(name)) is None:
+            raise UnknownAdapter(f'no adapter "{name}" is loaded')
+        return found
 
     def _compiler(self) -> GrammarCompiler:
         if self._grammars is None:

@@ -20,6 +20,7 @@ class Int8Linear(nn.Module):
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
         self._packed = _pack(linear.weight.detach().float(), linear.bias)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from itertools import accumulate
 import torch
 from transformers import PreTrainedModel
 
+from libs.language_models.engine.low_rank import Beside, LowRank, Owner
 from libs.language_models.engine.packing import may_pack, packed_attention
 from libs.language_models.engine.slots import SlotCache
 
@@ -23,6 +24,7 @@ class Piece:
     tokens: Sequence[int]
     start: int
     """The position of its first token."""
+    adapter: LowRank | None = None
 
 
 Read = torch.Tensor | torch.OutOfMemoryError
@@ -36,11 +38,16 @@ class Runner:
         self._config = model.config.get_text_config()
         self._model = model
         self._device = next(model.parameters()).device
+        self._beside = Beside(model)
         self._cache = SlotCache(self._config.num_hidden_layers, slots, max_length)
         self.packs = slots > 1 and may_pack(self._config) and self._packing_agrees()
 
     def step(
-        self, tokens: Sequence[int], positions: Sequence[int], pieces: Sequence[Piece]
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        pieces: Sequence[Piece],
+        adapters: Sequence[LowRank | None] = (),
     ) -> tuple[torch.Tensor, list[Read]]:
         """Decodes rows 0 to n-1 as `decode` does, and reads these pieces. Logits: [n, vocabulary], and each piece's.
 
@@ -48,8 +55,8 @@ class Runner:
         """
         if self.packs and len(pieces) + bool(tokens) > 1:
             with suppress(torch.OutOfMemoryError):
-                return self._packed(tokens, positions, pieces)
-        decoded = self.decode(tokens, positions) if tokens else torch.empty(0, 1)
+                return self._packed(tokens, positions, pieces, adapters)
+        decoded = self.decode(tokens, positions, adapters) if tokens else torch.empty(0, 1)
         return decoded, [self._try_to_read(piece) for piece in pieces]
 
     def _try_to_read(self, piece: Piece) -> Read:
@@ -61,12 +68,18 @@ class Runner:
     @torch.inference_mode()
     def read(self, piece: Piece) -> torch.Tensor:
         """Reads a piece by itself. Logits after it: [vocabulary]."""
-        return self._forward(slice(piece.row, piece.row + 1), [piece.tokens], [_places(piece)])[0]
+        return self._forward(slice(piece.row, piece.row + 1), [piece.tokens], [_places(piece)], [piece.adapter])[0]
 
     @torch.inference_mode()
-    def decode(self, tokens: Sequence[int], positions: Sequence[int]) -> torch.Tensor:
-        """One step of rows 0 to n-1, each with its last token at its own position. Logits: [n, vocabulary]."""
-        return self._forward(slice(0, len(tokens)), [[token] for token in tokens], [[place] for place in positions])
+    def decode(
+        self, tokens: Sequence[int], positions: Sequence[int], adapters: Sequence[LowRank | None] = ()
+    ) -> torch.Tensor:
+        """One step of rows 0 to n-1, each with its last token at its own position. Logits: [n, vocabulary].
+
+        `adapters`: that of each row; empty: none has one.
+        """
+        places = [[place] for place in positions]
+        return self._forward(slice(0, len(tokens)), [[token] for token in tokens], places, adapters)
 
     @torch.inference_mode()
     def move(self, source: int, target: int, length: int) -> None:
@@ -79,29 +92,42 @@ class Runner:
         """Exchanges the contents of two rows."""
         self._cache.swap(one, other, length)
 
-    def _forward(self, rows: slice, tokens: Sequence[Sequence[int]], places: Sequence[Sequence[int]]) -> torch.Tensor:
+    def _forward(
+        self,
+        rows: slice,
+        tokens: Sequence[Sequence[int]],
+        places: Sequence[Sequence[int]],
+        adapters: Sequence[LowRank | None],
+    ) -> torch.Tensor:
         view = self._cache.look(rows, self._tensor(places))
-        output = self._model(
-            input_ids=self._tensor(tokens),
-            attention_mask=view.mask,
-            position_ids=view.positions,
-            past_key_values=self._cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with self._beside.of([(adapter, len(places[0])) for adapter in adapters], self._device):
+            output = self._model(
+                input_ids=self._tensor(tokens),
+                attention_mask=view.mask,
+                position_ids=view.positions,
+                past_key_values=self._cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         logits: torch.Tensor = output.logits[:, -1]
         return logits
 
     @torch.inference_mode()
     def _packed(
-        self, tokens: Sequence[int], positions: Sequence[int], pieces: Sequence[Piece]
+        self,
+        tokens: Sequence[int],
+        positions: Sequence[int],
+        pieces: Sequence[Piece],
+        adapters: Sequence[LowRank | None] = (),
     ) -> tuple[torch.Tensor, list[Read]]:
         parts = [(slice(0, len(tokens)), self._tensor([[place] for place in positions]))] if tokens else []
         parts += [(slice(piece.row, piece.row + 1), self._tensor([_places(piece)])) for piece in pieces]
         ids = [*tokens, *(token for piece in pieces for token in piece.tokens)]
         lasts = [end - 1 for end in accumulate([1] * len(tokens) + [len(piece.tokens) for piece in pieces])]
         view = self._cache.look_packed(parts)
-        with packed_attention(self._config):
+        owners: list[Owner] = [(adapter, 1) for adapter in adapters or [None] * len(tokens)]
+        owners += [(piece.adapter, len(piece.tokens)) for piece in pieces]
+        with packed_attention(self._config), self._beside.of(owners, self._device):
             output = self._model(
                 input_ids=self._tensor([ids]),
                 attention_mask=view.parts[0].mask,  # not used, but where there is one, the model makes none

@@ -8,6 +8,7 @@ import torch
 from tokenizers import Tokenizer
 
 from libs.language_models.engine.grammar import Grammar
+from libs.language_models.engine.low_rank import LowRank
 from libs.language_models.engine.sampling import Sampler
 from libs.language_models.engine.text import Detokenizer, StopScanner
 from libs.language_models.generation import Delta, Finished, FinishReason
@@ -30,6 +31,7 @@ class Sequence:
     tokenizer: Tokenizer
     end_tokens: frozenset[int]
     grammar: Grammar | None = None
+    adapter: LowRank | None = None
     read: int = 0
     """How many tokens of the prompt are in the cache."""
     written: list[int] = field(default_factory=list)

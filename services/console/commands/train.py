@@ -15,7 +15,7 @@ from services.console.adapters.connection import with_bus
 from services.console.adapters.terminal import out, print_json, progress
 from services.console.commands.stack import Json
 from services.console.domain.errors import ConsoleError
-from services.console.handlers.training import Following, ask
+from services.console.handlers.asking import TRAINING, Following, ask
 
 
 def train(
@@ -31,13 +31,15 @@ def train(
     """Train an adapter on a data set. It is registered as candidate, and serves nobody before it is promoted."""
     request = _request(recipe, dataset, seed, request_id or f"train-{uuid.uuid4().hex[:12]}")
     if detach:
-        with_bus(lambda bus: ask(bus, request, utc_now))
+        with_bus(lambda bus: ask(bus, TRAINING, request, utc_now))
         print_json({"request_id": request.request_id}) if as_json else out().print(request.request_id, markup=False)
         return
 
     async def work(bus: KafkaBus) -> ModelTrained:
         with progress(f"training {recipe}") as shown:
-            return await Following(bus, request, shown, utc_now).run()
+            found = await Following(bus, TRAINING, request, shown, utc_now).run()
+            assert isinstance(found, ModelTrained)
+            return found
 
     trained = with_bus(work)
     print_json(trained) if as_json else _show(trained)

@@ -21,7 +21,7 @@ class EchoEngine:
     """`token_seconds`: pause before each token. `context_tokens`: words of prompt and answer together."""
 
     def __init__(self, model: str = "echo", *, token_seconds: float = 0.0, context_tokens: int = 8192) -> None:
-        self.models = (model,)
+        self.models: tuple[str, ...] = (model,)
         self._token_seconds = token_seconds
         self._context_tokens = context_tokens
         self._open = False
@@ -37,6 +37,9 @@ class EchoEngine:
 
     def ready(self) -> bool:
         return self._open
+
+    async def load(self, adapter: str) -> None:
+        """Any name will do: what serves can be seen in the completions."""
 
     async def generate(self, request: GenerationRequest) -> Stream:
         read = sum(len(_TOKEN.findall(message.content)) for message in request.messages)

@@ -1,7 +1,8 @@
 """Any endpoint that speaks OpenAI's chat completions over HTTP: vLLM, llama.cpp, hosted providers.
 
-Endpoints are tried in order; one that is away or busy rests while others work. Errors are told by status and code
-only: a server's message may quote the prompt.
+An adapter is asked for as a model of its name, which is how vLLM and others serve LoRA modules: whoever runs the
+endpoint loads it there. Endpoints are tried in order; one that is away or busy rests while others work. Errors are told
+by status and code only: a server's message may quote the prompt.
 """
 
 import json
@@ -15,6 +16,7 @@ import httpx
 
 from libs.bus import Rejected, Retryable
 from libs.language_models.generation import Delta, Finished, FinishReason, GenerationRequest
+from libs.model_registry import AdapterError
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings
 
@@ -23,6 +25,10 @@ _WRONG_REQUEST = {400, 413, 422}
 
 class _Away(Exception):  # noqa: N818
     """This endpoint does not serve now; another may."""
+
+
+class _Unloaded(_Away):
+    """This endpoint has not loaded the adapter; it may do well without."""
 
 
 class OpenAIEngine:
@@ -43,6 +49,7 @@ class OpenAIEngine:
         self._now = now
         self._client: httpx.AsyncClient | None = None
         self._rests_until = dict.fromkeys(settings.endpoints, 0.0)
+        self._proven: set[str] = set()
 
     async def __aenter__(self) -> Self:
         key = self._settings.api_key
@@ -64,6 +71,19 @@ class OpenAIEngine:
     def ready(self) -> bool:
         return self._client is not None and any(self._rests_until[url] <= self._now() for url in self._rests_until)
 
+    async def load(self, adapter: str) -> None:
+        """Raises AdapterError where no endpoint lists a model of that name, Retryable where none answers."""
+        if adapter in self._proven:
+            return
+        if self._client is None:
+            raise Retryable("the engine is not started", code="engine_unavailable")
+        listed = [await _models(self._client, url) for url in self._rests_until]
+        if all(names is None for names in listed):
+            raise Retryable("no endpoint says which models it has", code="engine_unavailable")
+        if not any(adapter in names for names in listed if names is not None):
+            raise AdapterError(f"no endpoint has a model of the name {adapter}: load the adapter there under its name")
+        self._proven.add(adapter)
+
     async def generate(self, request: GenerationRequest) -> Stream:
         if self._client is None:
             raise Retryable("the engine is not started", code="engine_unavailable")
@@ -76,6 +96,10 @@ class OpenAIEngine:
                     begun = True
                     yield piece
             except (_Away, httpx.HTTPError) as error:
+                if isinstance(error, _Unloaded):
+                    self._proven.discard(request.adapter or "")
+                    troubles.append(f"{url}: {error}")
+                    continue
                 self._rests_until[url] = self._now() + self._settings.rest_seconds
                 troubles.append(f"{url}: {error if isinstance(error, _Away) else type(error).__name__}")
                 if begun:
@@ -88,7 +112,8 @@ class OpenAIEngine:
 
     async def _ask(self, client: httpx.AsyncClient, url: str, request: GenerationRequest) -> Stream:
         pieces, usage, reason = 0, None, None
-        async with _events(client, f"{url.rstrip('/')}/chat/completions", self._body(request)) as events:
+        where = f"{url.rstrip('/')}/chat/completions"
+        async with _events(client, where, self._body(request), adapter=request.adapter is not None) as events:
             async for event in events:
                 usage = event.get("usage") or usage
                 for choice in event.get("choices") or ():
@@ -105,7 +130,7 @@ class OpenAIEngine:
 
     def _body(self, request: GenerationRequest) -> dict[str, Any]:
         body: dict[str, Any] = {
-            "model": request.model or self.models[0],
+            "model": request.adapter or request.model or self.models[0],
             "messages": [{"role": message.role, "content": message.content} for message in request.messages],
             "temperature": request.temperature,
             "top_p": request.top_p,
@@ -129,11 +154,11 @@ def _response_format(request: GenerationRequest) -> dict[str, Any] | None:
 
 @asynccontextmanager
 async def _events(
-    client: httpx.AsyncClient, url: str, body: dict[str, Any]
+    client: httpx.AsyncClient, url: str, body: dict[str, Any], *, adapter: bool
 ) -> AsyncGenerator[AsyncGenerator[dict[str, Any], None], None]:
     async with client.stream("POST", url, json=body) as response:
         if response.status_code != httpx.codes.OK:
-            _refuse(response.status_code, _code(await response.aread()))
+            _refuse(response.status_code, _code(await response.aread()), adapter=adapter)
         events = _parsed(response)
         try:
             yield events
@@ -155,8 +180,19 @@ async def _parsed(response: httpx.Response) -> AsyncGenerator[dict[str, Any], No
         yield event
 
 
-def _refuse(status: int, code: str) -> None:
-    """Raises what the status calls for."""
+async def _models(client: httpx.AsyncClient, url: str) -> set[str] | None:
+    """What an endpoint has by its own list; None: it gives none."""
+    try:
+        answer = await client.get(f"{url.rstrip('/')}/models")
+        return {str(model["id"]) for model in answer.raise_for_status().json()["data"]}
+    except (httpx.HTTPError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _refuse(status: int, code: str, *, adapter: bool) -> None:
+    """Raises what the status calls for. `adapter`: one was asked for; not to know it is the endpoint's fault."""
+    if status == httpx.codes.NOT_FOUND and adapter:
+        raise _Unloaded("it has no model of the adapter's name")
     if status in _WRONG_REQUEST:
         too_long = code == "context_length_exceeded" or status == httpx.codes.REQUEST_ENTITY_TOO_LARGE
         raise Rejected(

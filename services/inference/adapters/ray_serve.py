@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,21 +19,25 @@ from ray.serve.exceptions import RayServeException
 
 from libs.bus import Rejected, Retryable
 from libs.language_models.generation import GenerationRequest
+from libs.model_registry import AdapterError
 from libs.ray_local import start_local_ray
-from services.inference.adapters.ray_replica import Refused, Replica
+from services.inference.adapters.ray_replica import NoAdapter, Refused, Replica
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings
 
 _APPLICATION = "tailrace"
+_LOAD_SECONDS = 60
 _QUIET = {"enable_access_log": False, "log_level": "ERROR"}
 
 
 class RayEngine:
-    """Starting loads the model in every replica: seconds to minutes."""
+    """Starting loads the model in every replica: seconds to minutes. `adapters`: their folder, for every replica."""
 
-    def __init__(self, settings: InferenceSettings) -> None:
+    def __init__(self, settings: InferenceSettings, adapters: Path) -> None:
         self.models = (settings.model,)
         self._settings = settings
+        self._adapters = adapters
+        self._proven: set[str] = set()
         self._handle: Any = None
         self._ready = False
         self._watcher: asyncio.Task[None] | None = None
@@ -56,6 +61,21 @@ class RayEngine:
     def ready(self) -> bool:
         return self._ready
 
+    async def load(self, adapter: str) -> None:
+        """By one replica. The others load it with the first request that names it, as does one that is started anew."""
+        if adapter in self._proven:
+            return
+        if self._handle is None:
+            raise Retryable("the engine is not started", code="engine_unavailable")
+        try:
+            async with asyncio.timeout(_LOAD_SECONDS):
+                trouble = await self._handle.load.remote(adapter)
+        except (RayError, RayServeException, TimeoutError) as error:
+            raise Retryable(f"a model replica failed ({type(error).__name__})", code="engine_unavailable") from error
+        if trouble is not None:
+            raise AdapterError(trouble.message)
+        self._proven.add(adapter)
+
     async def generate(self, request: GenerationRequest) -> Stream:
         if self._handle is None:
             raise Retryable("the engine is not started", code="engine_unavailable")
@@ -64,6 +84,10 @@ class RayEngine:
             async for piece in response:
                 if isinstance(piece, Refused):
                     raise Rejected(piece.message, code="too_long" if piece.too_long else "invalid_request")
+                if isinstance(piece, NoAdapter):
+                    # Gone or damaged since it was loaded elsewhere: it has to prove itself again.
+                    self._proven.discard(request.adapter or "")
+                    raise Retryable(piece.message, code="engine_unavailable")
                 yield piece
         except (RayError, RayServeException) as error:
             # A replica that died is replaced by Serve; the prompt may come again.
@@ -95,7 +119,8 @@ class RayEngine:
             ray_actor_options=_resources(self._settings),
             logging_config=_QUIET,
         )
-        application = deployment.bind(self._settings.model, _engine_options(self._settings))
+        options, room = _engine_options(self._settings), self._settings.adapters_loaded
+        application = deployment.bind(self._settings.model, options, self._adapters.absolute(), room)
         return serve.run(application, name=_APPLICATION, route_prefix=None)
 
     def _stop(self) -> None:

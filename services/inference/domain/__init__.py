@@ -1,1 +1,1 @@
-"""What inference knows by itself: sentence windows, the exact cache, JSON output, generations under way."""
+"""What inference knows by itself: what serves, sentence windows, the exact cache, JSON output, what is under way."""

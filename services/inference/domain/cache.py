@@ -54,7 +54,9 @@ class ExactCache:
             self._answers.popitem(last=False)
 
 
-def cache_key(event: PromptCleared, *, model: str, temperature: float, max_tokens: int) -> str | None:
+def cache_key(
+    event: PromptCleared, *, model: str, adapter: str | None, temperature: float, max_tokens: int
+) -> str | None:
     """Hash of all that decides the answer, the tenant included. None: the answer is left to chance."""
     parameters = event.parameters
     if temperature > 0 and parameters.seed is None:
@@ -62,6 +64,7 @@ def cache_key(event: PromptCleared, *, model: str, temperature: float, max_token
     deciding = [
         event.tenant,
         model,
+        adapter,
         [[message.role, message.content] for message in event.messages],
         temperature,
         max_tokens,

@@ -18,6 +18,7 @@ from libs.processes import tied_to_parent
 from libs.service import Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, Traces, configure_logs
+from services.evaluation.app import create_app as create_evaluation
 from services.feedback.app import create_app as create_feedback
 from services.gateway.app import create_app as create_gateway
 from services.grounding.app import create_app as create_grounding
@@ -38,6 +39,7 @@ CREATE: Mapping[str, Callable[[], Service]] = {
     "gateway": create_gateway,
     "feedback": create_feedback,
     "retraining": create_retraining,
+    "evaluation": create_evaluation,
 }
 
 

@@ -15,14 +15,21 @@ from schemas.base import Message
 from services.inference.adapters.echo import EchoEngine
 
 
-def chat_app(engine: EchoEngine, *, break_after: int | None = None) -> FastAPI:
-    """`break_after`: the stream breaks off after so many pieces."""
+def chat_app(engine: EchoEngine, *, break_after: int | None = None, models: tuple[str, ...] = ()) -> FastAPI:
+    """`break_after`: the stream breaks off after so many pieces. `models`: all that it has; empty: any name will do."""
     app = FastAPI()
     app.state.bodies = []
+    app.state.models = models
+
+    @app.get("/v1/models")
+    async def listed() -> dict[str, Any]:
+        return {"object": "list", "data": [{"id": name, "object": "model"} for name in app.state.models]}
 
     @app.post("/v1/chat/completions")
     async def complete(body: dict[str, Any]) -> Response:
         app.state.bodies.append(body)
+        if app.state.models and body["model"] not in app.state.models:
+            return JSONResponse({"error": {"message": "no such model", "code": "model_not_found"}}, 404)
         pieces = engine.generate(_request(body))
         try:
             first = await anext(pieces)

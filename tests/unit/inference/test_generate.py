@@ -18,6 +18,7 @@ from schemas.completions import CompletionChunk, CompletionGenerated
 from schemas.prompts import PromptCancelled, PromptCleared, PromptFailed, PromptRefused
 from schemas.topics import CATALOGUE, topic_of
 from services.inference.adapters.echo import EchoEngine
+from services.inference.adapters.in_service import InService
 from services.inference.domain.cache import ExactCache
 from services.inference.memory import finished_prompts
 from services.inference.ports import Engine, Stream
@@ -56,7 +57,9 @@ def new_bus() -> InMemoryBus:
 async def running(bus: InMemoryBus, engine: Engine, settings: InferenceSettings = SETTINGS) -> AsyncIterator[None]:
     cache = ExactCache(entries=settings.cache_entries, lifetime=settings.cache_for, clock=utc_now)
     finished = finished_prompts(settings)
-    table = routes(settings, engine, cache, finished, utc_now, Metrics(NoOpMeter("test")))
+    metrics = Metrics(NoOpMeter("test"))
+    serving = InService(bus, EchoEngine(), metrics)
+    table = routes(settings, engine, serving, cache, finished, utc_now, metrics)
     stage = Stage("inference", bus, table, memories=(finished,), grace=timedelta(seconds=0))
     task = asyncio.create_task(stage.run())
     try:

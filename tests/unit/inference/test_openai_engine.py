@@ -1,10 +1,12 @@
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from libs.bus import Rejected, Retryable
 from libs.health import free_socket
 from libs.language_models.generation import Delta, GenerationRequest
+from libs.model_registry import AdapterError
 from schemas.base import Message
 from services.inference.adapters.echo import EchoEngine
 from services.inference.adapters.openai_compatible import OpenAIEngine
@@ -133,3 +135,37 @@ async def test_leaving_early_ends_the_request_at_the_endpoint() -> None:
         await anext(stream)
         await stream.aclose()
         await asyncio.wait_for(ended.wait(), 10)
+
+
+async def test_an_adapter_is_asked_for_by_its_name_where_an_endpoint_has_it() -> None:
+    without, with_it = chat_app(EchoEngine(), models=("served",)), chat_app(EchoEngine(), models=("served", "dpo-1"))
+    named = replace(HELLO, adapter="dpo-1")
+    async with (
+        endpoint(without) as first,
+        endpoint(with_it) as second,
+        OpenAIEngine(settings(first, second)) as engine,
+    ):
+        await engine.load("dpo-1")
+        assert await text_of(engine, named) == "one two three four"
+        assert await text_of(engine) == "one two three four"
+    assert [body["model"] for body in without.state.bodies] == ["dpo-1", "served"]
+    assert [body["model"] for body in with_it.state.bodies] == ["dpo-1"]
+
+
+async def test_an_adapter_that_no_endpoint_has_any_more_must_prove_itself_again() -> None:
+    app = chat_app(EchoEngine(), models=("served", "dpo-1"))
+    async with endpoint(app) as url, OpenAIEngine(settings(url)) as engine:
+        await engine.load("dpo-1")
+        app.state.models = ("served",)
+        await engine.load("dpo-1")
+        with pytest.raises(Retryable, match="no model of the adapter's name"):
+            await text_of(engine, replace(HELLO, adapter="dpo-1"))
+        assert engine.ready()
+        with pytest.raises(AdapterError, match="load the adapter there"):
+            await engine.load("dpo-1")
+
+
+async def test_where_no_endpoint_lists_its_models_an_adapter_waits() -> None:
+    async with endpoint(failing_app(500, "")) as url, OpenAIEngine(settings(url, nowhere())) as engine:
+        with pytest.raises(Retryable, match="which models"):
+            await engine.load("dpo-1")

@@ -11,11 +11,13 @@ import pytest
 
 STARTED = """
 import asyncio
+from pathlib import Path
 from services.inference.adapters.ray_serve import RayEngine
 from services.inference.settings import InferenceSettings
 
 async def main():
-    async with RayEngine(InferenceSettings(context_tokens=64, slots=2, reserved_slots=0)):
+    settings = InferenceSettings(context_tokens=64, slots=2, reserved_slots=0)
+    async with RayEngine(settings, Path("models")):
         print("started", flush=True)
         await asyncio.Event().wait()
 

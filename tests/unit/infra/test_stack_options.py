@@ -9,7 +9,7 @@ from infra.local import SERVICES, UpOptions, choose
 
 def test_by_default_every_service_runs_once_in_the_order_of_readers_before_writers() -> None:
     assert [(spec.name, spec.instances) for spec in choose().services] == [(name, 1) for name in SERVICES]
-    assert SERVICES[0] == "retraining"
+    assert SERVICES[0] == "evaluation"
     assert SERVICES[-1] == "gateway"
 
 
@@ -28,7 +28,10 @@ def test_a_service_runs_as_its_module() -> None:
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        ({"only": ["grunding"]}, r"No service 'grunding'\. Known: retraining, feedback, post_processing, inference"),
+        (
+            {"only": ["grunding"]},
+            r"No service 'grunding'\. Known: evaluation, retraining, feedback, post_processing, inference",
+        ),
         ({"scale": {"kafka": 2}}, r"No service 'kafka'"),
         ({"scale": {"safety": 0}}, r"--scale safety=0: a service has at least one instance"),
         ({"scale": {"feedback": 2}}, r"feedback: one instance on SQLite"),

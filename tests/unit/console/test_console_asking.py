@@ -1,4 +1,4 @@
-"""A training is asked for and watched, over a log in memory with a stage behind it that says what retraining would."""
+"""Long work is asked for and watched, over a log in memory with a stage behind it that says what the service would."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -10,10 +10,18 @@ import pytest
 
 from libs.bus import Context, InMemoryBus, Outgoing, Rejected, Route, Stage, decode, encode, read_envelope
 from schemas.base import Event
+from schemas.evaluation import (
+    EvaluationProgressed,
+    EvaluationRequested,
+    ModelEvaluated,
+    ModelPromoted,
+    ModelRolledBack,
+    PromotionRequested,
+)
 from schemas.topics import topic_of
 from schemas.training import ModelTrained, TrainingProgressed, TrainingRequested
 from services.console.domain.errors import ConsoleError
-from services.console.handlers.training import Following, ask
+from services.console.handlers.asking import EVALUATION, PROMOTION, TRAINING, Following, ask
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 Handler = Callable[..., Awaitable[ModelTrained]]
@@ -65,7 +73,9 @@ async def write(bus: InMemoryBus, *events: Event) -> None:
 
 async def follow(bus: InMemoryBus, asked: TrainingRequested, seen: Seen) -> ModelTrained:
     async with asyncio.timeout(10):
-        return await Following(bus, asked, seen, lambda: NOW).run()
+        found = await Following(bus, TRAINING, asked, seen, lambda: NOW).run()
+    assert isinstance(found, ModelTrained)
+    return found
 
 
 def training(seen: Seen) -> Handler:
@@ -97,8 +107,8 @@ async def test_a_training_is_watched_to_its_end_and_no_other(in_memory: InMemory
 
 
 async def test_what_is_asked_for_is_on_the_log_as_it_was_asked(in_memory: InMemoryBus) -> None:
-    await ask(in_memory, request(dataset="abcd", seed=3), lambda: NOW)
-    await ask(in_memory, request(dataset="abcd", seed=3), lambda: NOW)
+    await ask(in_memory, TRAINING, request(dataset="abcd", seed=3), lambda: NOW)
+    await ask(in_memory, TRAINING, request(dataset="abcd", seed=3), lambda: NOW)
     first, again = in_memory.records("training-requested")
     assert decode(first, TrainingRequested) == request(dataset="abcd", seed=3, reason="request")
     assert first.key == b"mine"
@@ -155,3 +165,65 @@ async def test_a_refusal_without_a_reason_is_still_the_end(in_memory: InMemoryBu
     with pytest.raises(ConsoleError, match="no model came of it: no reason is given"):
         await follow(in_memory, request(), Seen())
     await writing
+
+
+async def promotion(bus: InMemoryBus, handler: Callable[..., Awaitable[Event]]) -> Event:
+    """What came of a wish, with a stage behind it that says what evaluation would."""
+    ends = (ModelPromoted, ModelRolledBack, EvaluationRequested)
+    stage = Stage("evaluation", bus, (Route(PromotionRequested, handler, emits=ends),))
+    task = asyncio.create_task(stage.run())
+    wish = PromotionRequested(request_id="q-1", action="rollback")
+    try:
+        async with asyncio.timeout(10):
+            return await Following(bus, PROMOTION, wish, Seen(), lambda: NOW).run()
+    finally:
+        stage.stop()
+        await task
+
+
+async def test_a_wish_is_followed_to_whatever_comes_of_it(in_memory: InMemoryBus) -> None:
+    back = ModelRolledBack(revision=3, rolled_back="b", request_id="q-1", rolled_back_at=NOW)
+
+    async def roll_back(event: PromotionRequested) -> ModelRolledBack:
+        assert (event.action, event.request_id) == ("rollback", "q-1")
+        return back
+
+    assert await promotion(in_memory, roll_back) == back
+
+
+async def test_a_wish_that_leads_to_another_examination_is_over_with_that(in_memory: InMemoryBus) -> None:
+    again = EvaluationRequested(request_id="again-q-1", model="b", reason="champion-changed")
+
+    async def examine_again(event: PromotionRequested) -> EvaluationRequested:
+        await write(in_memory, EvaluationRequested(request_id="again-q-2", model="b"))
+        return again
+
+    assert await promotion(in_memory, examine_again) == again
+
+
+async def test_an_examination_is_watched_exam_by_exam(in_memory: InMemoryBus) -> None:
+    seen = Seen()
+    said = ModelEvaluated(
+        evaluation_id="eval-1", request_id="q-1", model="a", base="smol", passed=False, reasons=("so",), gate="g@1-a",
+        checks=(), metrics={}, seconds=1, evaluated_at=NOW,
+    )  # fmt: skip
+
+    async def examine(event: EvaluationRequested, *, context: Context) -> ModelEvaluated:
+        progress = EvaluationProgressed(
+            evaluation_id="eval-1", request_id=event.request_id, model="a", exam="safety", step=3, steps=9, at=NOW
+        )
+        await context.emit(progress)
+        while not seen.lines:  # noqa: ASYNC110 - it is watched from outside
+            await asyncio.sleep(0)
+        return said
+
+    stage = Stage(
+        "evaluation", in_memory, (Route(EvaluationRequested, examine, emits=(ModelEvaluated, EvaluationProgressed)),)
+    )
+    task = asyncio.create_task(stage.run())
+    asked = EvaluationRequested(request_id="q-1", model="a")
+    async with asyncio.timeout(10):
+        assert await Following(in_memory, EVALUATION, asked, seen, lambda: NOW).run() == said
+    stage.stop()
+    await task
+    assert seen.lines == [(3, 9, "safety")]

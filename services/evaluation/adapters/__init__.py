@@ -1,0 +1,1 @@
+"""What evaluation's ports are made of: processes, folders, the log, MLflow."""

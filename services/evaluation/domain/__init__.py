@@ -1,0 +1,1 @@
+"""What a gate asks, and whether a candidate passes it. Knows no Kafka, no torch and no files."""
