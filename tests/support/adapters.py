@@ -1,5 +1,6 @@
 """Adapters for tests, made by PEFT with weights drawn at random, and kept as retraining keeps them."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,10 @@ def drawn(base: Path, folder: Path, seed: int, **config: Any) -> Path:
     torch.manual_seed(seed)
     model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
     told = {"r": 4, "lora_alpha": 32, "target_modules": "all-linear", "init_lora_weights": False, **config}
-    adapted: Any = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **told))
+    with warnings.catch_warnings():
+        # PEFT asks transformers under a name that it will drop.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted: Any = get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **told))
     adapted.save_pretrained(str(folder))
     return folder
 

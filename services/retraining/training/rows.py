@@ -33,7 +33,7 @@ def _arrow(method: Method, lines: Iterable[str], file: Path) -> ArrowDataset:
     columns: dict[str, Any] = {name: Value("bool") if name == "label" else _MESSAGES for name in COLUMNS[method]}
     features = Features(columns)
     if not written:
-        return ArrowDataset.from_list([], features=features)
+        return ArrowDataset.from_dict({name: [] for name in columns}, features=features)
     found = ArrowDataset.from_json(str(file), features=features, cache_dir=str(file.parent / "arrow"))
     assert isinstance(found, ArrowDataset)
     return found

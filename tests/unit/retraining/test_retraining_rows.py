@@ -1,15 +1,21 @@
 """Which rows a training gets, and which adapter it may start from."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.datasets import Datasets, read_policy
+from libs.datasets.policy import Splits
 from libs.model_registry import Base
+from schemas.training import Method
 from services.retraining.domain.recipe import Recipe
-from services.retraining.domain.selection import TooFewRowsError, select, unseen
+from services.retraining.domain.selection import Selection, TooFewRowsError, select, unseen
 from services.retraining.training.choosing import RefusedError, check_base
+from services.retraining.training.rows import training_set, validation_set
+from tests.support.trainings import polite
 
 ROWS = [f"row-{number}" for number in range(40)]
 _IDS = st.lists(st.integers(0, 60).map(lambda number: f"row-{number}"), min_size=2, max_size=40, unique=True)
@@ -110,3 +116,12 @@ def test_an_adapter_is_trained_on_only_on_the_very_base_it_belongs_to() -> None:
     check_base("mine-1", Base(name="/old/place", digest="a"), Base(name="/new/place", digest="a"))
     with pytest.raises(RefusedError, match="the champion mine-1 belongs to small as it was, and not to small"):
         check_base("mine-1", Base(name="small", digest="a"), Base(name="small", digest="b"))
+
+
+@pytest.mark.parametrize("method", ["dpo", "sft"])
+def test_where_nothing_is_held_out_for_watching_nothing_is_watched(tmp_path: Path, method: Method) -> None:
+    policy = read_policy().model_copy(update={"splits": Splits(train=1, validation=0, test=0)})
+    dataset = Datasets(tmp_path / "datasets").publish(polite(6), policy).dataset
+    rows = [row for row, _ in dataset.identified(method, "train")]
+    assert validation_set(dataset, method, tmp_path) is None
+    assert len(training_set(dataset, method, Selection(tuple(rows), 0), tmp_path)) == len(rows) > 0
