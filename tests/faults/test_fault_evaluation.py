@@ -99,7 +99,7 @@ async def test_an_examination_that_dies_anywhere_ends_in_one_verdict_and_one_pro
     async with asyncio.timeout(30):
         while await consumer_lag(services.settings, ["evaluation"]) != {"evaluation": 0}:  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.1)
-    assert services.exits["evaluation"].count(-9) == 1 + len(BOUNDARIES)
+    assert services.exits["evaluation"].count(-9) == 2 + len(BOUNDARIES)
     assert await said(log, ModelEvaluated, request) == first
     assert await said(log, ModelPromoted, wish) == promoted
     assert len(first) == len(promoted) == len(await said(log, ModelRolledBack, back.request_id)) == 1
