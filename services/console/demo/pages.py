@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.padding import Padding
-from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from services.console.demo.loop import pages as loop_pages
+from services.console.demo.panels import line, panel
 from services.console.demo.report import Asked, Flood, Malformed, Memory, Private, Report
 from services.console.domain.sources import source_lines
 
@@ -18,29 +19,23 @@ _STAGES = ("ingestion", "grounding", "safety", "inference", "post_processing")
 def pages(report: Report) -> Iterator[RenderableType]:
     """One panel a station."""
     indexed = report.indexed
-    yield _panel(
+    yield panel(
         "Knowledge base",
         f"{indexed.documents} documents of this project, {indexed.passages} passages, indexed in {indexed.seconds} s",
         *(Text(f"refused {name}: {reason}", style="yellow") for name, reason in indexed.refused.items()),
     )
     for asked in report.questions:
-        yield _panel(f"{asked.via}: {asked.question}", *_answer(asked))
-    yield _panel("Personal data", *_private(report.private))
-    yield _panel("An injection attempt", _line("sent", report.injection.question), *_answer(report.injection))
-    yield _panel("A malformed message", *_malformed(report.malformed))
-    yield _panel("A batch, and people beside it", *_flood(report.flood))
-    yield _panel("Time per stage, in ms", _stages((*report.questions, report.private.asked)))
-    yield _panel(f"The way of one prompt: {report.way.prompt_id}", _way(report))
-    yield _panel("Memory", _memory(report.memory))
+        yield panel(f"{asked.via}: {asked.question}", *_answer(asked))
+    yield panel("Personal data", *_private(report.private))
+    yield panel("An injection attempt", line("sent", report.injection.question), *_answer(report.injection))
+    yield panel("A malformed message", *_malformed(report.malformed))
+    yield panel("A batch, and people beside it", *_flood(report.flood))
+    yield panel("Time per stage, in ms", _stages((*report.questions, report.private.asked)))
+    yield panel(f"The way of one prompt: {report.way.prompt_id}", _way(report))
+    yield panel("Memory", _memory(report.memory))
+    if report.loop is not None:
+        yield from loop_pages.pages(report.loop)
     yield Text(f"Started in {report.start_seconds} s, the whole tour took {report.seconds} s.")
-
-
-def _panel(title: str, *content: RenderableType) -> Panel:
-    return Panel(Group(*content), title=f"[bold]{escape(title)}[/]", title_align="left", border_style="cyan")
-
-
-def _line(name: str, text: str) -> Text:
-    return Text.assemble((f"{name}: ", "bold"), text)
 
 
 def _answer(asked: Asked) -> Iterator[RenderableType]:
@@ -56,21 +51,21 @@ def _answer(asked: Asked) -> Iterator[RenderableType]:
 
 def _private(page: Private) -> Iterator[RenderableType]:
     masked = ", ".join(f"{count} {entity}" for entity, count in page.asked.masked.items()) or "nothing"
-    yield _line("sent", page.asked.question)
-    yield _line("the model saw", page.seen_by_the_model)
-    yield _line("masked", masked)
-    yield _line("the user got", page.asked.text or "-")
+    yield line("sent", page.asked.question)
+    yield line("the model saw", page.seen_by_the_model)
+    yield line("masked", masked)
+    yield line("the user got", page.asked.text or "-")
     restored = (
         "the user's own values are back in the answer" if page.restored else "the answer did not repeat the values"
     )
-    yield _line("restored", restored)
-    yield _line("records past the gate with a value in clear", str(page.values_past_the_gate))
+    yield line("restored", restored)
+    yield line("records past the gate with a value in clear", str(page.values_past_the_gate))
 
 
 def _malformed(page: Malformed) -> Iterator[RenderableType]:
-    yield _line("sent", page.sent)
-    yield _line("the upstream got", f"{page.asked.status}: {page.asked.reason} after {page.asked.answer_ms:.0f} ms")
-    yield _line("the operator got", f"{page.letter.address} from {page.letter.origin}: {page.letter.reason}")
+    yield line("sent", page.sent)
+    yield line("the upstream got", f"{page.asked.status}: {page.asked.reason} after {page.asked.answer_ms:.0f} ms")
+    yield line("the operator got", f"{page.letter.address} from {page.letter.origin}: {page.letter.reason}")
 
 
 def _flood(page: Flood) -> Iterator[RenderableType]:

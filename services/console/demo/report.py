@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from services.console.demo.loop.report import Loop
 from services.console.domain.dead_letters import DeadLetter
 from services.console.domain.trace import Trace
 
@@ -90,4 +91,6 @@ class Report(_Page):
     way: Trace
     """One question's way over the topics."""
     memory: Memory
+    loop: Loop | None = None
+    """None: it was left out."""
     seconds: float

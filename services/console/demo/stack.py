@@ -14,12 +14,15 @@ from types import FrameType
 
 from aiokafka.errors import KafkaError
 
-from infra.local import Progress, StackError, StackStatus, choose, default_home, down, status, up
+from infra.local import Home, Progress, ServiceSpec, StackError, StackStatus, choose, default_home, down, status, up
 from libs.bus.kafka import KafkaBus
 from libs.settings import BusSettings
 from services.console.adapters.connection import GatewayAddress
 from services.console.adapters.gateway import Gateway
 from services.console.demo import script, tour
+from services.console.demo.loop.report import Loop
+from services.console.demo.loop.script import FOLDER as LOOP
+from services.console.demo.loop.stations import the_loop
 from services.console.demo.report import Memory, Report
 from services.console.demo.upstream import upstream
 from services.console.domain.errors import ConsoleError
@@ -28,19 +31,26 @@ from services.console.handlers.trace import trace
 Say = Callable[[str], None]
 ROOT = Path(__file__).parents[3]
 _LOG_LINES = 15
+_SMALL = {
+    "retraining": {"TAILRACE_RETRAINING_RECIPES": LOOP / "recipes"},
+    "evaluation": {"TAILRACE_EVALUATION_GATES": LOOP / "gates"},
+}
 
 
-def guided_tour(*, engine: str, keep: bool, say: Say, on_text: Callable[[str], None]) -> Report:
-    """Starts, tours, stops. Raises ConsoleError with the end of the log of what failed."""
+def guided_tour(*, engine: str, loop: bool, keep: bool, say: Say, on_text: Callable[[str], None]) -> Report:
+    """Starts, tours, stops. `loop`: with training, gate and rollback.
+
+    Raises ConsoleError with the end of the log of what failed.
+    """
     began = time.perf_counter()
     interruption = _Interruption()
     folder = Path(tempfile.mkdtemp(prefix="tailrace-"))
     home = default_home() if keep else folder / "home"
     try:
         say("starting the broker and the services")
-        stack = _started(engine, home, say)
+        stack = _started(engine, home, say, loop=loop)
         started = round(time.perf_counter() - began, 1)
-        return asyncio.run(_tour(stack, engine, folder, say, on_text, started, began))
+        return asyncio.run(_tour(stack, engine, folder, say, on_text, started, began, loop=loop))
     except (StackError, ConsoleError, TimeoutError, KafkaError) as error:
         raise ConsoleError(_told(error, home)) from error
     finally:
@@ -52,13 +62,21 @@ def guided_tour(*, engine: str, keep: bool, say: Say, on_text: Callable[[str], N
         interruption.restore()
 
 
-def _started(engine: str, home: Path, say: Say) -> StackStatus:
+def _started(engine: str, home: Path, say: Say, *, loop: bool) -> StackStatus:
     def tell(progress: Progress) -> None:
         say(f"  {progress.subject} {progress.state} {progress.detail}".rstrip())
 
-    up(choose(engine=engine, home=home), tell)
+    options = choose(engine=engine, home=home)
+    small = options.model_copy(update={"services": tuple(map(_for_the_loop, options.services))})
+    up(small if loop else options, tell)
     # At rest: before the first prompt.
     return status(home)
+
+
+def _for_the_loop(spec: ServiceSpec) -> ServiceSpec:
+    """Recipes and gates of a size for a laptop and a few minutes."""
+    own = _SMALL.get(spec.name, {})
+    return spec.model_copy(update={"environ": {**spec.environ, **{key: str(path) for key, path in own.items()}}})
 
 
 class _Interruption:
@@ -91,6 +109,8 @@ async def _tour(
     on_text: Callable[[str], None],
     started: float,
     began: float,
+    *,
+    loop: bool,
 ) -> Report:
     if not (stack.bootstrap_servers and stack.gateway and stack.api_key):
         raise ConsoleError("the stack runs, but says neither where its broker nor where its gateway is")
@@ -114,6 +134,7 @@ async def _tour(
         say(f"running a batch of {script.BATCH_LINES} lines while questions go on")
         flood = await tour.flood(bus, gateway, folder)
         questions = [await tour.with_all_stages(bus, asked) for asked in questions]
+        looped = await _loop(stack, bus, say) if loop else None
         way = await trace(bus, questions[0].prompt_id, "default", None, 0)
         if way is None:
             raise ConsoleError("the first question left no trace on the topics")
@@ -131,9 +152,16 @@ async def _tour(
         malformed=malformed,
         flood=flood,
         way=way,
+        loop=looped,
         memory=Memory(idle=_memory(stack), busy=_memory(busy)),
         seconds=round(time.perf_counter() - began, 1),
     )
+
+
+async def _loop(stack: StackStatus, bus: KafkaBus, say: Say) -> Loop:
+    assert stack.bootstrap_servers is not None
+    async with upstream(stack.bootstrap_servers) as plain:
+        return await the_loop(bus, plain, Home(Path(stack.home)), say)
 
 
 def _memory(stack: StackStatus) -> dict[str, int]:

@@ -32,6 +32,11 @@ class Upstream:
                     return outcome
         raise RuntimeError("the consumer was stopped")
 
+    async def judge(self, feedback: JSON) -> None:
+        """What somebody says of an answer."""
+        key = feedback["response_id"].encode()
+        await self._producer.send_and_wait("feedback-submitted", json.dumps(feedback).encode(), key=key)
+
 
 @asynccontextmanager
 async def upstream(bootstrap_servers: str) -> AsyncIterator[Upstream]:

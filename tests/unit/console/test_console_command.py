@@ -9,7 +9,8 @@ from services.console.__main__ import main
 
 COMMANDS = (
     "up", "down", "status", "ask", "feedback", "trace", "demo", "documents add", "documents delete", "batch run",
-    "dead-letters list", "dead-letters show", "dead-letters replay",
+    "dead-letters list", "dead-letters show", "dead-letters replay", "train", "evaluate", "models list", "models show",
+    "models promote", "models rollback",
 )  # fmt: skip
 
 
@@ -44,6 +45,12 @@ def test_each_command_has_a_help(command: str, capsys: pytest.CaptureFixture[str
         ("dead-letters show prompt-submitted-dlq", 2, "TOPIC/PARTITION/OFFSET"),
         ("dead-letters replay", 2, "name addresses, or else a filter"),
         ("dead-letters list --topic nothing", 2, "no dead letter topic"),
+        ("evaluate dpo-9b21", 1, 'no adapter "dpo-9b21"'),
+        ("models show dpo-9b21", 1, "`tailrace models list` shows all"),
+        ("models promote dpo-9b21", 1, 'no adapter "dpo-9b21"'),
+        ("models rollback", 1, "TAILRACE_BOOTSTRAP_SERVERS"),
+        ("demo --engine echo --loop", 2, "--loop needs the engine transformers"),
+        ("demo --keep --loop", 2, "a stack that does not stay"),
     ],
 )
 def test_a_wrong_call_is_answered_by_one_line_and_a_code(
