@@ -19,6 +19,7 @@ MODULES = {
     "f": "growth",
     "g": "feedback",
     "h": "training",
+    "i": "gate",
 }
 """In the order of running."""
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -31,6 +31,19 @@ class Upstream:
                 if outcome["prompt_id"] == prompt_id:
                     return outcome
         raise RuntimeError("the consumer was stopped")
+
+    async def ask_all(self, prompts: Sequence[JSON], *, within: float) -> list[JSON]:
+        """Many at once; the outcomes in the order of the prompts. Raises TimeoutError."""
+        for prompt in prompts:
+            body, key = json.dumps(prompt).encode(), prompt["prompt_id"].encode()
+            await self._producer.send("prompt-submitted", body, key=key)
+        found: dict[str, JSON] = {}
+        wanted = [prompt["prompt_id"] for prompt in prompts]
+        async with asyncio.timeout(within):
+            while not found.keys() >= set(wanted):
+                outcome: JSON = json.loads((await self._consumer.getone()).value)
+                found[outcome["prompt_id"]] = outcome
+        return [found[prompt_id] for prompt_id in wanted]
 
     async def judge(self, feedback: JSON) -> None:
         """What somebody says of an answer."""

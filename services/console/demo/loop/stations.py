@@ -64,17 +64,18 @@ async def the_loop(bus: Bus, upstream: Upstream, home: Home, say: Say) -> Loop:
 
 
 async def _answers(upstream: Upstream, questions: Iterable[str]) -> tuple[Answer, ...]:
-    return tuple([_answer(question, await _ask(upstream, question)) for question in questions])
+    asked = list(questions)
+    outcomes = await upstream.ask_all([_prompt(question) for question in asked], within=PATIENCE)
+    return tuple(map(_answer, asked, outcomes))
 
 
-async def _ask(upstream: Upstream, question: str) -> dict[str, Any]:
-    prompt = {
+def _prompt(question: str) -> dict[str, Any]:
+    return {
         "prompt_id": f"demo-{uuid.uuid4().hex[:12]}",
         "messages": [{"role": "user", "content": question}],
         "parameters": script.PARAMETERS,
         "grounding": {"mode": "off"},
     }
-    return await upstream.ask(prompt, within=PATIENCE)
 
 
 def _answer(question: str, outcome: dict[str, Any]) -> Answer:
@@ -85,8 +86,8 @@ def _answer(question: str, outcome: dict[str, Any]) -> Answer:
 
 async def _judged(bus: Bus, upstream: Upstream, datasets: Datasets, questions: Sequence[str]) -> Judged:
     began = time.perf_counter()
-    for number, question in enumerate(questions):
-        outcome = await _ask(upstream, question)
+    outcomes = await upstream.ask_all([_prompt(question) for question in questions], within=PATIENCE)
+    for number, (question, outcome) in enumerate(zip(questions, outcomes, strict=True)):
         answer = _answer(question, outcome)
         await upstream.judge(
             {
@@ -178,6 +179,6 @@ async def _rolled_back(bus: Bus, upstream: Upstream, question: str) -> float:
     wish = PromotionRequested(request_id=f"demo-{uuid.uuid4().hex[:12]}", action="rollback", reason="the tour is over")
     async with asyncio.timeout(PATIENCE):
         await Following(bus, PROMOTION, wish, Silent(), utc_now).run()
-        while (await _ask(upstream, question))["model"]["adapter"] is not None:
+        while (await _answers(upstream, [question]))[0].adapter is not None:
             pass
     return round(time.perf_counter() - began, 2)
