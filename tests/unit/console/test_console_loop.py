@@ -70,7 +70,7 @@ def test_its_pages_show_what_was_learned_what_was_stopped_and_what_came_back(pas
         judged=Judged(wish="In short:", answers=56, dataset="d", rows={"dpo": {"train": 34, "test": 22}}, seconds=9),
         candidate=candidate("demo-1", passed=passed), before=before, after=after,
         sabotaged=candidate("demo-2", passed=False), still_serves="demo-1", rolled_back="demo-1" if passed else None,
-        rollback_seconds=0.4 if passed else None,
+        promotion_seconds=2.5 if passed else None, rollback_seconds=0.4 if passed else None,
         after_rollback=before, seconds=300,
     )  # fmt: skip
     console = Console(width=200, record=True, file=io.StringIO())
@@ -80,5 +80,6 @@ def test_its_pages_show_what_was_learned_what_was_stopped_and_what_came_back(pas
     for told in ("dpo 34 train, 22 test", "stopped by the gate", "retained_accuracy", "after the sabotage: demo-1"):
         assert told in shown
     assert ("without it after 0.4 s" in shown) is passed
+    assert ("2.5 s after the promotion" in shown) is passed
     assert ("answers as before it: 1 of 1" in shown) is passed
     assert ("In short: so." in shown) is passed

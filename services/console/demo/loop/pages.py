@@ -22,7 +22,8 @@ def pages(loop: Loop) -> Iterator[RenderableType]:
     )
     yield panel("A model is trained on it, and examined", *_candidate(loop.candidate))
     if loop.candidate.passed:
-        yield panel("It serves: the same questions, before and after", _side_by_side(loop.before, loop.after))
+        after = line("first answer by it", f"{loop.promotion_seconds} s after the promotion")
+        yield panel("It serves: the same questions, before and after", after, _side_by_side(loop.before, loop.after))
     yield panel("The same judgements, turned round, to sabotage it", *_candidate(loop.sabotaged))
     yield panel("What serves", *_served(loop))
     yield Text(f"The loop took {loop.seconds} s.")

@@ -48,6 +48,8 @@ class Loop(_Page):
     judged: Judged
     candidate: Candidate
     before: tuple[Answer, ...]
+    promotion_seconds: float | None
+    """From the promotion to the first answer by the adapter; None: it was not promoted."""
     after: tuple[Answer, ...]
     """The same questions once the candidate serves."""
     sabotaged: Candidate

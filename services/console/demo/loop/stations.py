@@ -41,8 +41,7 @@ async def the_loop(bus: Bus, upstream: Upstream, home: Home, say: Say) -> Loop:
     judged = await _judged(bus, upstream, datasets, learned)
     say("training on what they said, and examining what comes of it")
     candidate = await _candidate(bus, judged.dataset)
-    if candidate.passed:
-        await _promoted(bus, candidate.model)
+    began_serving = await _promoted(bus, upstream, candidate.model, later[0]) if candidate.passed else None
     after = await _answers(upstream, later)
     say("training on the same judgements, turned round, and examining that")
     sabotaged = await _candidate(bus, (await _turned_round(bus, datasets)).name)
@@ -53,6 +52,7 @@ async def the_loop(bus: Bus, upstream: Upstream, home: Home, say: Say) -> Loop:
         judged=judged,
         candidate=candidate,
         before=before,
+        promotion_seconds=began_serving,
         after=after,
         sabotaged=sabotaged,
         still_serves=still.adapter,
@@ -157,9 +157,11 @@ async def _candidate(bus: Bus, dataset: str) -> Candidate:
     )
 
 
-async def _promoted(bus: Bus, model: str) -> None:
+async def _promoted(bus: Bus, upstream: Upstream, model: str, question: str) -> float:
+    """Seconds from the promotion until the first answer that the adapter has written."""
     topic = topic_of(ModelPromoted).name
     await _heard(bus, topic, await bus.start_offsets(topic), "model", model)
+    return await _until_served_by(upstream, model, question)
 
 
 async def _heard(bus: Bus, topic: str, starts: Mapping[int, int], name: str, value: str) -> dict[str, Any]:
@@ -179,6 +181,14 @@ async def _rolled_back(bus: Bus, upstream: Upstream, question: str) -> float:
     wish = PromotionRequested(request_id=f"demo-{uuid.uuid4().hex[:12]}", action="rollback", reason="the tour is over")
     async with asyncio.timeout(PATIENCE):
         await Following(bus, PROMOTION, wish, Silent(), utc_now).run()
-        while (await _answers(upstream, [question]))[0].adapter is not None:
+    await _until_served_by(upstream, None, question)
+    return round(time.perf_counter() - began, 2)
+
+
+async def _until_served_by(upstream: Upstream, adapter: str | None, question: str) -> float:
+    """Seconds until the first answer by it."""
+    began = time.perf_counter()
+    async with asyncio.timeout(PATIENCE):
+        while (await _answers(upstream, [question]))[0].adapter != adapter:
             pass
     return round(time.perf_counter() - began, 2)
