@@ -1,12 +1,9 @@
 """Reading outcomes as they are written, without a group: the console leaves no trace on the broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 
 from libs.bus import Bus, Record
-
-_PATIENCE = 5.0
-"""Seconds in which a client has closed."""
 
 
 async def tell_new(bus: Bus, topic: str, starts: Mapping[int, int], heard: Callable[[Record], None]) -> None:
@@ -24,20 +21,13 @@ async def recent(bus: Bus, topic: str, since_ms: int | None) -> AsyncIterator[Re
                 yield record
 
 
-async def first_failure(*tasks: "asyncio.Task[None]", patience: float = _PATIENCE) -> None:
+async def first_failure(*tasks: "asyncio.Task[None]") -> None:
     """Returns when the first task is done, the others cancelled. Raises what it raised."""
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
     finally:
-        await _gone(tasks, patience)
-
-
-async def _gone(tasks: Sequence["asyncio.Task[None]"], patience: float) -> None:
-    """Cancels until all are done: a cancellation that comes with a client's result may be lost in the client."""
-    while left := [task for task in tasks if not task.done()]:
-        for task in left:
+        for task in tasks:
             task.cancel()
-        await asyncio.wait(left, timeout=patience)
-    await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
