@@ -27,6 +27,11 @@ pytestmark = pytest.mark.broker
 MakeKafka = Callable[..., Awaitable[BusSettings]]
 
 
+def _as_in_a_terminal() -> None:
+    """A test run that was started in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass(frozen=True)
 class Ended:
     """What a command said."""
@@ -51,7 +56,7 @@ class Place:
     async def start(self, *arguments: str) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-m", "services.console", *arguments, env=self.environ,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, preexec_fn=_as_in_a_terminal,
         )  # fmt: skip
 
     async def tailrace(self, *arguments: str) -> Ended:
