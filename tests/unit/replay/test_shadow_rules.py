@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from opentelemetry.metrics import NoOpMeter
 
-from libs.bus import SHADOW_HEADER, Context, Envelope, Output, Rejected, StoredRecord, read_envelope
+from libs.bus import SHADOW_HEADER, Context, Envelope, InMemoryBus, Output, Rejected, StoredRecord, read_envelope
 from libs.bus.failures import Failure, outcomes
 from libs.telemetry import Metrics
 from schemas.base import Lane, Message, Parameters, Shadow
@@ -16,6 +16,7 @@ from schemas.responses import ResponseReady, ResponseShadow
 from services.grounding.domain.history import Bounds
 from services.grounding.memory import ConversationMemory
 from services.inference.adapters.echo import EchoEngine
+from services.inference.adapters.in_service import InService
 from services.inference.domain.cache import ExactCache
 from services.inference.domain.underway import Underway
 from services.inference.handlers import Defaults, generate
@@ -120,10 +121,11 @@ class Seeds(EchoEngine):
 
 async def test_a_shadow_is_generated_with_the_seed_of_its_original_and_never_comes_from_the_cache() -> None:
     engine, cache = Seeds(), ExactCache(entries=9, lifetime=timedelta(hours=1), clock=lambda: NOON)
+    metrics = Metrics(NoOpMeter("test"))
     parts: dict[str, Any] = {
-        "engine": engine, "cache": cache, "finished": finished_prompts(InferenceSettings(model="echo")),
+        "engine": engine, "cache": cache, "serving": InService(InMemoryBus({}), engine, metrics), "finished": finished_prompts(InferenceSettings(model="echo")),
         "underway": Underway(), "defaults": Defaults(16, 0.0, 1.0, 1), "clock": lambda: NOON,
-        "metrics": Metrics(NoOpMeter("test")),
+        "metrics": metrics,
     }  # fmt: skip
     for fields in (SHADOW, ORIGINAL, {**SHADOW, "prompt_id": "p-1~r2"}, {**ORIGINAL, "prompt_id": "p-9"}):
         prompt = PromptCleared(
