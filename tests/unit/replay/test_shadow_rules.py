@@ -123,7 +123,8 @@ async def test_a_shadow_is_generated_with_the_seed_of_its_original_and_never_com
     engine, cache = Seeds(), ExactCache(entries=9, lifetime=timedelta(hours=1), clock=lambda: NOON)
     metrics = Metrics(NoOpMeter("test"))
     parts: dict[str, Any] = {
-        "engine": engine, "cache": cache, "serving": InService(InMemoryBus({}), engine, metrics), "finished": finished_prompts(InferenceSettings(model="echo")),
+        "engine": engine, "cache": cache, "serving": InService(InMemoryBus({}), engine, metrics),
+        "finished": finished_prompts(InferenceSettings(model="echo")),
         "underway": Underway(), "defaults": Defaults(16, 0.0, 1.0, 1), "clock": lambda: NOON,
         "metrics": metrics,
     }  # fmt: skip
