@@ -7,10 +7,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from pydantic import BaseModel
+
+from libs.bus import Retryable
 from libs.processes import tied_to_parent
 from libs.telemetry import get_logger
 
@@ -23,6 +28,8 @@ _QUIET = {
     "PYTHONUNBUFFERED": "1",
 }
 _LONGEST_LINE = 1024 * 1024
+R = TypeVar("R", bound=BaseModel)
+E = TypeVar("E", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,28 @@ class Child:
             yield await process.wait()
         finally:
             await self._stop(process)
+
+    async def work(
+        self, *arguments: str, report: type[R], ended: Callable[[], E | None], waits: Mapping[int, str | None]
+    ) -> AsyncGenerator[R | E]:
+        """What it reports, and what `ended` finds when it is over, last; at once where it is over already.
+
+        Raises Retryable where its exit code is one of `waits`, with the reason there, or else its last words;
+        RuntimeError where it ended otherwise without a result.
+        """
+        if (found := ended()) is None:
+            code = 0
+            async with aclosing(self.run(*arguments)) as said:
+                async for line in said:
+                    if isinstance(line, int):
+                        code = line
+                    else:
+                        yield report.model_validate_json(line)
+            if (found := ended()) is None and code in waits:
+                raise Retryable(waits[code] or self.last_words())
+            if found is None:
+                raise RuntimeError(f"{self.module} ended with {code}: {self.last_words()}; more in {self.log}")
+        yield found
 
     def last_words(self) -> str:
         """The last line of its log."""

@@ -4,24 +4,19 @@ Frozen and strict: an unknown name is an error, so that a misspelt rule cannot l
 files; `read_policy` reads them.
 """
 
-import hashlib
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from libs.datasets._names import Split
+from libs.rules import Rules, Section
 from schemas.base import TenantName
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Category = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Judges(_Rule):
+class Judges(Section):
     """Who counts, and how many must say the same."""
 
     minimum: int = Field(default=1, ge=1)
@@ -30,7 +25,7 @@ class Judges(_Rule):
     judgements_per_subject: int | None = Field(default=100, ge=1)
 
 
-class Ratings(_Rule):
+class Ratings(Section):
     """Ratings from `up_from` on are for an answer, up to `down_to` against it."""
 
     up_from: int = Field(default=4, ge=1, le=5)
@@ -43,21 +38,21 @@ class Ratings(_Rule):
         return self
 
 
-class Votes(_Rule):
+class Votes(Section):
     """Which judgements are votes."""
 
     thumbs: bool = True
     ratings: Ratings | None = Ratings()
 
 
-class Reports(_Rule):
+class Reports(Section):
     """Whether a report takes an answer out, and which categories do. None: all."""
 
     exclude: bool = True
     categories: tuple[Category, ...] | None = None
 
 
-class Become(_Rule):
+class Become(Section):
     """What becomes what."""
 
     votes: tuple[Literal["kto", "sft"], ...] = ("kto",)
@@ -66,7 +61,7 @@ class Become(_Rule):
     choices: tuple[Literal["dpo"], ...] = ("dpo",)
 
 
-class Characters(_Rule):
+class Characters(Section):
     """Bounds of a text's length, both inclusive."""
 
     minimum: int = Field(default=1, ge=1)
@@ -79,7 +74,7 @@ class Characters(_Rule):
         return self
 
 
-class EditDistance(_Rule):
+class EditDistance(Section):
     """Bounds of the share of characters that differ (Levenshtein by the longer text), both inclusive."""
 
     minimum: Share = 0.01
@@ -92,7 +87,7 @@ class EditDistance(_Rule):
         return self
 
 
-class Filters(_Rule):
+class Filters(Section):
     """Which rows are good enough."""
 
     prompt_characters: int = Field(default=32_000, ge=1)
@@ -101,13 +96,13 @@ class Filters(_Rule):
     edit_distance: EditDistance = EditDistance()
 
 
-class NearDuplicates(_Rule):
+class NearDuplicates(Section):
     """From which Jaccard similarity on two rows are one."""
 
     similarity: float = Field(default=0.85, ge=0.5, le=1)
 
 
-class Splits(_Rule):
+class Splits(Section):
     """Shares of the conversations. Another `salt` deals them anew."""
 
     train: Share = 0.9
@@ -128,12 +123,10 @@ class Splits(_Rule):
         return "validation" if point < self.test + self.validation else "train"
 
 
-class Policy(_Rule):
+class Policy(Rules):
     """All rules of one data set."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-    version: int = Field(ge=1)
-    """Its author's own count; the digest tells whether the rules are the same."""
     tenants: tuple[TenantName, ...] | None = None
     judges: Judges = Judges()
     votes: Votes = Votes()
@@ -143,13 +136,3 @@ class Policy(_Rule):
     filters: Filters = Filters()
     near_duplicates: NearDuplicates | None = NearDuplicates()
     splits: Splits = Splits()
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 of the rules in hex, spelt-out defaults included."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
-    @cached_property
-    def label(self) -> str:
-        """`name@version-digest`, with 12 digits of it."""
-        return f"{self.name}@{self.version}-{self.digest[:12]}"

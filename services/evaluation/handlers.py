@@ -6,7 +6,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from libs.bus import Context, Rejected
-from libs.clock import Clock
+from libs.clock import Clock, Seldom
 from libs.model_registry import AdapterError, Adapters, Champions, Serving, Turn
 from schemas.evaluation import (
     EvaluationProgressed,
@@ -88,13 +88,11 @@ class _Told:
     """Says how far it is, not too often."""
 
     def __init__(self, exam: Exam, context: Context, every: timedelta) -> None:
-        self._exam, self._context, self._every_ms = exam, context, every.total_seconds() * 1000
-        self._last_ms = float("-inf")
+        self._exam, self._context, self._seldom = exam, context, Seldom(every)
 
     async def tell(self, report: Report) -> None:
-        if report.at_ms - self._last_ms < self._every_ms and report.step < report.steps:
+        if not self._seldom.due(report.at_ms, anyway=report.step >= report.steps):
             return
-        self._last_ms = report.at_ms
         await self._context.emit(
             EvaluationProgressed(
                 evaluation_id=self._exam.evaluation_id,

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from libs.bus import Context, Rejected, Retryable
+from libs.clock import Seldom
 from libs.datasets import Dataset, DatasetError, Datasets
 from libs.model_registry import Adapter
 from schemas.training import DatasetPublished, ModelTrained, TrainingProgressed, TrainingRequested
@@ -106,13 +107,11 @@ class _Told:
     """Says how far it is, not too often."""
 
     def __init__(self, job: Job, context: Context, every: timedelta) -> None:
-        self._job, self._context, self._every_ms = job, context, every.total_seconds() * 1000
-        self._last_ms = float("-inf")
+        self._job, self._context, self._seldom = job, context, Seldom(every)
 
     async def tell(self, report: Report) -> None:
-        if report.status == "training" and report.at_ms - self._last_ms < self._every_ms:
+        if not self._seldom.due(report.at_ms, anyway=report.status != "training"):
             return
-        self._last_ms = report.at_ms
         await self._context.emit(
             TrainingProgressed(
                 run_id=self._job.run_id,

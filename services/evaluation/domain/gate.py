@@ -3,12 +3,11 @@
 Frozen and strict: an unknown name is an error, so that a misspelt rule cannot pass everything in silence.
 """
 
-import hashlib
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from libs.rules import Rules, Section
 from libs.yaml_files import known_name
 from schemas.base import Identifier
 from schemas.evaluation import MetricName
@@ -16,11 +15,7 @@ from schemas.training import RecipeName
 from services.evaluation.domain.metrics import METRICS
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Rule(_Rule):
+class Rule(Section):
     """One thing that must be shown of one metric."""
 
     metric: MetricName
@@ -64,7 +59,7 @@ class Rule(_Rule):
         )  # fmt: skip
 
 
-class Judge(_Rule):
+class Judge(Section):
     """Who says which of two answers is better."""
 
     kind: Literal["similarity", "endpoint", "python"] = "similarity"
@@ -89,7 +84,7 @@ class Judge(_Rule):
         return self
 
 
-class Exams(_Rule):
+class Exams(Section):
     """How much is asked, at most; a sample by seed where there is more. 0: nothing of it."""
 
     pairs: int = Field(default=200, ge=0, le=100_000)
@@ -107,11 +102,10 @@ class Exams(_Rule):
     """Tokens of prompt and answer that are looked at."""
 
 
-class Gate(_Rule):
+class Gate(Rules):
     """A page of YAML."""
 
     name: RecipeName
-    version: int = Field(ge=1)
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
     """Of the intervals, two-sided."""
     resamples: int = Field(default=2000, ge=200, le=100_000)
@@ -132,13 +126,3 @@ class Gate(_Rule):
         if twice := [pair for pair in named if named.count(pair) > 1]:
             raise ValueError(f'"{twice[0][0]}" stands twice with "must: {twice[0][1]}": keep one')
         return self
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 in hex over all rules."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
-    @property
-    def label(self) -> str:
-        """`name@version-digest`."""
-        return f"{self.name}@{self.version}-{self.digest[:12]}"

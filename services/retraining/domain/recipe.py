@@ -3,24 +3,19 @@
 Frozen and strict: an unknown name is an error, so that a misspelt number cannot fall back to a default in silence.
 """
 
-import hashlib
-from functools import cached_property
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from libs.cron import checked_cron, checked_zone
+from libs.rules import Rules, Section
 from schemas.training import Method, RecipeName
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Module = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.]+$", max_length=128)]
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Lora(_Rule):
+class Lora(Section):
     """Low-rank adaptation (Hu et al. 2021), as PEFT names it."""
 
     r: int = Field(default=16, ge=1, le=1024)
@@ -30,7 +25,7 @@ class Lora(_Rule):
     """Names of modules. None: all linear layers but the head."""
 
 
-class When(_Rule):
+class When(Section):
     """When a training is due by itself; both may be. Without either, only when somebody asks."""
 
     rows: int = Field(default=0, ge=0)
@@ -47,11 +42,10 @@ class When(_Rule):
     _known_zone = field_validator("timezone")(checked_zone)
 
 
-class Recipe(_Rule):
+class Recipe(Rules):
     """Names of numbers are TRL's and PEFT's where they have one."""
 
     name: RecipeName
-    version: int = Field(ge=1)
     method: Method
     start: Literal["base", "champion"] = "base"
     """Trained on from the adapter in service, or from the bare base (also where no adapter is in service)."""
@@ -100,13 +94,3 @@ class Recipe(_Rule):
         if self.sft_weight and self.method != "dpo":
             raise ValueError('"sft_weight" belongs to dpo')
         return self
-
-    @cached_property
-    def digest(self) -> str:
-        """SHA-256 in hex over all rules."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
-
-    @property
-    def label(self) -> str:
-        """`name@version-digest`."""
-        return f"{self.name}@{self.version}-{self.digest[:12]}"
