@@ -9,15 +9,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from libs.bus import explain
-from libs.bus.kafka import KafkaBus
-from libs.clock import utc_now
 from schemas.evaluation import EvaluationRequested, ModelEvaluated
-from services.console.adapters.connection import with_bus
 from services.console.adapters.models import the_models
-from services.console.adapters.terminal import out, print_json, progress
+from services.console.adapters.terminal import out, print_json
 from services.console.commands.stack import Json
+from services.console.commands.waiting import came_of
 from services.console.domain.errors import ConsoleError
-from services.console.handlers.asking import EVALUATION, Following, ask
+from services.console.handlers.asking import EVALUATION
 from services.console.settings import ConsoleSettings
 
 
@@ -35,18 +33,9 @@ def evaluate(
     """Examine an adapter against what serves. Exit code 0: it passed; 1: it did not, and the reasons are told."""
     name = the_models(ConsoleSettings()).named(model).name
     request = _request(name, gate, dataset, request_id or f"evaluate-{uuid.uuid4().hex[:12]}", promote=promote)
-    if detach:
-        with_bus(lambda bus: ask(bus, EVALUATION, request, utc_now))
-        print_json({"request_id": request.request_id}) if as_json else out().print(request.request_id, markup=False)
+    said = came_of(EVALUATION, request, ModelEvaluated, f"examining {name}", detach=detach, as_json=as_json)
+    if said is None:
         return
-
-    async def work(bus: KafkaBus) -> ModelEvaluated:
-        with progress(f"examining {name}") as shown:
-            found = await Following(bus, EVALUATION, request, shown, utc_now).run()
-            assert isinstance(found, ModelEvaluated)
-            return found
-
-    said = with_bus(work)
     print_json(said) if as_json else show_verdict(said)
     if not said.passed:
         raise typer.Exit(1)

@@ -8,14 +8,12 @@ from pydantic import ValidationError
 from rich.markup import escape
 
 from libs.bus import explain
-from libs.bus.kafka import KafkaBus
-from libs.clock import utc_now
 from schemas.training import ModelTrained, TrainingRequested
-from services.console.adapters.connection import with_bus
-from services.console.adapters.terminal import out, print_json, progress
+from services.console.adapters.terminal import out, print_json
 from services.console.commands.stack import Json
+from services.console.commands.waiting import came_of
 from services.console.domain.errors import ConsoleError
-from services.console.handlers.asking import TRAINING, Following, ask
+from services.console.handlers.asking import TRAINING
 
 
 def train(
@@ -30,18 +28,9 @@ def train(
 ) -> None:
     """Train an adapter on a data set. It is registered as candidate, and serves nobody before it is promoted."""
     request = _request(recipe, dataset, seed, request_id or f"train-{uuid.uuid4().hex[:12]}")
-    if detach:
-        with_bus(lambda bus: ask(bus, TRAINING, request, utc_now))
-        print_json({"request_id": request.request_id}) if as_json else out().print(request.request_id, markup=False)
+    trained = came_of(TRAINING, request, ModelTrained, f"training {recipe}", detach=detach, as_json=as_json)
+    if trained is None:
         return
-
-    async def work(bus: KafkaBus) -> ModelTrained:
-        with progress(f"training {recipe}") as shown:
-            found = await Following(bus, TRAINING, request, shown, utc_now).run()
-            assert isinstance(found, ModelTrained)
-            return found
-
-    trained = with_bus(work)
     print_json(trained) if as_json else _show(trained)
 
 

@@ -67,7 +67,7 @@ async def test_only_the_newest_whole_version_counts_and_nothing_that_is_gone(
     in_memory: InMemoryBus, tmp_path: Path
 ) -> None:
     await write(in_memory, part("new", version="1"), part("new", version="2"))
-    await write(in_memory, part("half", 0, 2), part("gone"), part("gone", deleted=True, chunks=()))
+    await write(in_memory, part("half", 0, 2), part("gone"), part("gone", deleted=True))
     for bad in (None, b"{", b"\xff"):
         await in_memory.append(Outgoing(TOPIC, b"t/x/0", bad))
     assert told(await gathered(in_memory, tmp_path)) == {"new 2.0 a", "new b"}
