@@ -124,6 +124,16 @@ class Usage(Model):
     completion_tokens: int = Field(ge=0)
 
 
+class ModelUsed(Model):
+    """Which weights wrote an answer, and which data made them so."""
+
+    name: str
+    adapter: str | None = None
+    version: str | None = None
+    dataset: str | None = None
+    """The data set that the adapter was trained on."""
+
+
 ReasonCode = Literal[
     "invalid_request",
     "too_long",

@@ -7,18 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from schemas.base import Model, Parameters, PathEvent, Usage
+from schemas.base import ModelUsed, Parameters, PathEvent, Usage
 from schemas.prompts import Cleared
 
 FinishReason = Literal["stop", "length"]
-
-
-class ModelUsed(Model):
-    """Which weights wrote an answer."""
-
-    name: str
-    adapter: str | None = None
-    version: str | None = None
 
 
 class Completion(PathEvent, Cleared):

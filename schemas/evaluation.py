@@ -133,6 +133,10 @@ class PromotionRequested(Event):
     """To promote: the adapter. To roll back: what must be in service (else it is refused); None: whatever is."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Of the conversations; below 1 the champion keeps the others."""
+    canary: RecipeName | None = None
+    """The plan by which its share rises, or ends; it begins at `share`, or, where that is 1, at the plan's first."""
+    revision: Annotated[int, Field(ge=0)] | None = None
+    """Only while nothing has changed since that one; None: whatever serves."""
     evaluation: Identifier | None = None
     """The examination that it rests on; None: the adapter's last one."""
     force: bool = False
@@ -143,8 +147,8 @@ class PromotionRequested(Event):
     def _names_what(self) -> Self:
         if self.action == "promote" and self.model is None:
             raise ValueError('"model" is missing: name the adapter to promote')
-        if self.action == "rollback" and (self.share != 1.0 or self.evaluation is not None or self.force):
-            raise ValueError('"share", "evaluation" and "force" are for promotions')
+        if self.action == "rollback" and (self.share != 1.0 or self.evaluation or self.force or self.canary):
+            raise ValueError('"share", "canary", "evaluation" and "force" are for promotions')
         return self
 
     @property
@@ -167,6 +171,8 @@ class ModelPromoted(Event):
     """What served before it, and comes back where it is rolled back; None: the bare base."""
     evaluation: Identifier | None = None
     """The examination that it passed; None: somebody insisted."""
+    canary: RecipeName | None = None
+    """The plan by which the share rises or ends; None: it stays until somebody changes it."""
     request_id: Identifier
     reason: Note = ""
     promoted_at: datetime
@@ -175,6 +181,48 @@ class ModelPromoted(Event):
     def key(self) -> str:
         """One for all."""
         return WHAT_SERVES
+
+
+class CanaryCheck(Model):
+    """One thing that must not become worse while a candidate has its share, and what was seen so far."""
+
+    measure: Literal["refused", "disliked", "slower"]
+    state: Literal["open", "held", "broken"]
+    """`held`: shown not to be worse by more than `by`. `broken`: shown to be. Either at any time."""
+    by: float
+    candidate: float | None = None
+    """A share of its items; of `slower`, of the pairs of which one took clearly longer, those where it was its."""
+    champion: float | None = None
+    low: float | None = None
+    """Of the difference, above zero is worse; at any time."""
+    high: float | None = None
+    items: int = Field(default=0, ge=0)
+    """The candidate's."""
+
+
+class CanaryProgressed(Event):
+    """How a candidate does on its share of the conversations. Public output."""
+
+    TYPE: ClassVar[str] = "canary-progressed"
+
+    model: Identifier
+    champion: Identifier | None = None
+    plan: str
+    """`name@version-digest`."""
+    revision: int = Field(ge=1)
+    """Of the change that gave it this share."""
+    share: float = Field(gt=0, lt=1)
+    next: Literal["wait", "raise", "roll_back"]
+    reason: Note
+    conversations: int = Field(ge=0)
+    """That it answered at this share."""
+    checks: tuple[CanaryCheck, ...]
+    at: datetime
+
+    @property
+    def key(self) -> str:
+        """The adapter."""
+        return self.model
 
 
 class ModelRolledBack(Event):

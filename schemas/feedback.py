@@ -19,8 +19,7 @@ from pydantic import (
     model_validator,
 )
 
-from schemas.base import Event, Identifier, Message, Model, TenantName
-from schemas.completions import ModelUsed
+from schemas.base import Event, Identifier, Message, Model, ModelUsed, TenantName
 
 FeedbackKind = Literal["thumb", "rating", "edit", "choice", "report", "withdrawal"]
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.base import Event, Identifier, Message, Model, Parameters, PathEvent, Reason, TenantName
+from schemas.base import Event, Identifier, Message, Model, ModelUsed, Parameters, PathEvent, Reason, TenantName
 
 CollectionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 TemplateName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}@[0-9]{1,6}$")]
@@ -162,6 +162,8 @@ class PromptRefused(PathEvent):
     reason: Reason
     masked: dict[str, int] = Field(default_factory=dict)
     fingerprint: str | None = None
+    model: ModelUsed | None = None
+    """Whose answer was turned down; None: it did not come to one."""
 
 
 class PromptFailed(PathEvent):
@@ -171,6 +173,8 @@ class PromptFailed(PathEvent):
 
     reason: Reason
     fingerprint: str | None = None
+    model: ModelUsed | None = None
+    """Which one could not, where it was a model."""
 
 
 class PromptRepeated(PathEvent):

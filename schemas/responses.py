@@ -6,8 +6,8 @@ from uuid import NAMESPACE_URL, uuid5
 
 from pydantic import Field, JsonValue
 
-from schemas.base import Event, Identifier, Reason, Shadow, TenantName, Usage
-from schemas.completions import FinishReason, ModelUsed
+from schemas.base import Event, Identifier, ModelUsed, Reason, Shadow, TenantName, Usage
+from schemas.completions import FinishReason
 from schemas.prompts import Source
 
 _RESPONSES = uuid5(NAMESPACE_URL, "https://tailrace.dev/responses")
@@ -37,6 +37,8 @@ class ResponseReady(Event):
     model: ModelUsed | None = None
     template: str | None = None
     usage: Usage | None = None
+    cached: bool = False
+    """The exact cache answered: no model ran."""
     timings_ms: dict[str, float] = Field(default_factory=dict)
     created_at: datetime
 

@@ -18,6 +18,7 @@ from schemas.completions import (
 )
 from schemas.documents import DocumentAccepted, DocumentIndexed, DocumentRefused, DocumentSubmitted
 from schemas.evaluation import (
+    CanaryProgressed,
     EvaluationProgressed,
     EvaluationRequested,
     ModelEvaluated,
@@ -116,8 +117,8 @@ _PATH: tuple[Topic, ...] = (
     _topic(PromptRepeated, "ingestion", "post_processing", "A known prompt id came again from a waiting caller"),
     _topic(CompletionGenerated, "inference", "safety", "The model has answered"),
     _topic(CompletionCleared, "safety", "post_processing feedback", "Safety let a completion pass"),
-    _topic(ResponseReady, "post_processing", "upstream grounding feedback console", "The one outcome of a prompt",
-           access="public-output"),
+    _topic(ResponseReady, "post_processing", "upstream grounding feedback evaluation console",
+           "The one outcome of a prompt", access="public-output"),
 )  # fmt: skip
 
 _SINGLE: tuple[Topic, ...] = (
@@ -141,8 +142,8 @@ _SINGLE: tuple[Topic, ...] = (
     _topic(FeedbackSubmitted, "upstream gateway console", "feedback", "Somebody judges an answer, or takes it back",
            access="public-input", retention_ms=DAY_MS, before_the_gate=True),
     _topic(SubjectErased, "upstream gateway", "feedback", "A person wants to be forgotten", access="public-input"),
-    _topic(ExampleRecorded, "feedback", "console", "An answered prompt with all judgements that stand; null: no more",
-           compacted=True),
+    _topic(ExampleRecorded, "feedback", "evaluation console",
+           "An answered prompt with all judgements that stand; null: no more", compacted=True),
     _topic(DatasetPublished, "feedback console", "upstream console retraining", "A data set for training is there",
            access="public-output", retention_ms=90 * DAY_MS),
     _topic(TrainingRequested, "upstream console retraining", "retraining", "A model is to be trained",
@@ -159,6 +160,8 @@ _SINGLE: tuple[Topic, ...] = (
            access="public-output", retention_ms=90 * DAY_MS),
     _topic(PromotionRequested, "upstream console evaluation", "evaluation",
            "Something else is to serve, or what served before", access="public-input"),
+    _topic(CanaryProgressed, "evaluation", "upstream console",
+           "How a candidate does on its share of the conversations", access="public-output"),
     _topic(ModelPromoted, "evaluation", "upstream console inference",
            "An adapter serves all conversations, or a share of them", access="public-output", compacted=True),
     _topic(ModelRolledBack, "evaluation", "upstream console inference", "What was promoted last serves no more",

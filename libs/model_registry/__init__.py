@@ -6,7 +6,7 @@ Importing this package loads no MLflow; `libs.model_registry.registry` does.
 from libs.model_registry.adapters import Adapter, AdapterError, Adapters
 from libs.model_registry.address import registry_uri
 from libs.model_registry.card import Base, Change, ModelCard, Trained
-from libs.model_registry.champions import Champions, Serving, Turn
+from libs.model_registry.champions import Champions, Serving, Turn, under_trial
 from libs.model_registry.examinations import Examinations
 
 __all__ = [
@@ -22,4 +22,5 @@ __all__ = [
     "Trained",
     "Turn",
     "registry_uri",
+    "under_trial",
 ]

@@ -37,6 +37,8 @@ class Turn(BaseModel):
     """What served before the promotion."""
     rolled_back: Identifier | None = None
     evaluation: Identifier | None = None
+    canary: str | None = None
+    """The plan by which the share rises or ends."""
     reason: str = ""
     at: datetime
 
@@ -53,11 +55,13 @@ class Serving:
     """Of the conversations, the challenger's."""
     before: tuple[str | None, ...] = ()
     """What a rollback of the champion brings back, the last one last."""
+    canary: str | None = None
+    """The plan by which the challenger's share rises or ends."""
 
     def after(self, turn: Turn) -> "Serving":
         """What serves once that has happened."""
         if turn.action == "promote" and turn.share < 1:
-            return Serving(turn.revision, self.champion, turn.model, turn.share, self.before)
+            return Serving(turn.revision, self.champion, turn.model, turn.share, self.before, turn.canary)
         if turn.action == "promote":
             return Serving(turn.revision, turn.model, before=(*self.before, self.champion))
         if self.challenger is not None:
@@ -101,6 +105,18 @@ class Champions:
             turn = decide(serving, serving.revision + 1)
             write_whole(self._file, _TURNS.dump_json((*turns, turn), indent=2).decode(), durable=True)
             return turn
+
+
+def under_trial(turns: Sequence[Turn]) -> tuple[Turn, ...]:
+    """The turns that gave the challenger its shares by a plan, the first one first; none: there is no such."""
+    found: list[Turn] = []
+    for turn in reversed(turns):
+        if turn.action != "promote" or turn.share >= 1 or turn.canary is None:
+            break
+        if found and turn.model != found[-1].model:
+            break
+        found.append(turn)
+    return tuple(reversed(found))
 
 
 def serving_after(turns: Sequence[Turn]) -> Serving:

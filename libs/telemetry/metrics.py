@@ -40,6 +40,7 @@ MetricName = Literal[
     "tailrace.adapters.failing",
     "tailrace.adapters.failures",
     "tailrace.adapters.bad_records",
+    "tailrace.canary.decisions",
     "tailrace.http.requests",
     "tailrace.http.request.duration",
     "tailrace.http.streams",

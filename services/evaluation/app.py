@@ -12,12 +12,15 @@ from libs.personal_data import PatternDetector
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from schemas.documents import DocumentIndexed
-from schemas.evaluation import EvaluationRequested
+from schemas.evaluation import CanaryProgressed, EvaluationRequested, PromotionRequested
+from services.evaluation.adapters.canary_files import known_canaries, read_canaries
 from services.evaluation.adapters.child import ChildExaminer
 from services.evaluation.adapters.exam_folder import ExamFolder
 from services.evaluation.adapters.gate_files import read_gates
 from services.evaluation.adapters.knowledge import LoggedKnowledge
 from services.evaluation.adapters.mirror import Mirror
+from services.evaluation.adapters.observing import HEARD
+from services.evaluation.adapters.watch import FOLDER, Watch
 from services.evaluation.domain.exam import Exam, evaluation_id_of
 from services.evaluation.domain.gate import Gate
 from services.evaluation.ports import Examiner
@@ -57,7 +60,13 @@ def create_app(
                 threads=chosen.threads,
             )
 
+        canaries = read_canaries(chosen.canaries)
+        gates = known_canaries(read_gates(chosen.gates), canaries)
         mirror = Mirror(champions, Examinations(reports), registry, look=chosen.look)
+        watch = Watch(
+            runtime.bus, champions, reports / FOLDER, canaries, runtime.clock, runtime.metrics,
+            look=chosen.watch, progress_every=chosen.progress_every,
+        )  # fmt: skip
         return Parts(
             routes=routes(
                 champions,
@@ -66,14 +75,16 @@ def create_app(
                 runtime.clock,
                 chosen.retry_for,
                 by_itself=chosen.by_itself,
-                gates=read_gates(chosen.gates),
+                gates=gates,
+                canaries=canaries,
                 examiner=examiner or ChildExaminer(reports, registry, chosen.judge_api_key),
                 knowledge=LoggedKnowledge(runtime.bus, reports, chosen.documents, PatternDetector().find),
                 make_exam=make_exam,
                 progress_every=chosen.progress_every,
             ),
-            reads=(DocumentIndexed,),
-            resources=(mirror,) if runtime.settings.instance == 0 else (),
+            reads=(DocumentIndexed, *HEARD),
+            emits=(CanaryProgressed, PromotionRequested),
+            resources=(mirror, watch) if runtime.settings.instance == 0 else (),
         )
 
     summary = "Candidates are examined against the champion; what passes the gate serves, and can be rolled back."

@@ -17,6 +17,7 @@ from schemas.evaluation import (
     PromotionRequested,
 )
 from schemas.training import ModelTrained
+from services.evaluation.domain.canary import Canary
 from services.evaluation.domain.exam import Exam, Measured, Report, evaluation_id_of
 from services.evaluation.domain.gate import Gate
 from services.evaluation.domain.turns import Unchangeable, decided
@@ -58,7 +59,10 @@ async def examine(
             measured = await _measured(exam, examiner, _Told(exam, context, progress_every))
             said = await asyncio.to_thread(_said, exam, measured, clock())
         await asyncio.to_thread(memory.keep, said)
-    return (said, _wish(said)) if said.passed and event.promote else (said,)
+    if not (said.passed and event.promote):
+        return (said,)
+    begun = await asyncio.to_thread(memory.exam, said.evaluation_id)
+    return said, _wish(said, begun.gate.canary if begun is not None else None)
 
 
 def _exam(event: EvaluationRequested, gates: Gates, champions: Champions, memory: Memory, make_exam: MakeExam) -> Exam:
@@ -125,30 +129,47 @@ def _said(exam: Exam, measured: Measured, now: datetime) -> ModelEvaluated:
     )
 
 
-def _wish(said: ModelEvaluated) -> PromotionRequested:
+def _wish(said: ModelEvaluated, canary: str | None) -> PromotionRequested:
     return PromotionRequested(
         request_id=f"gate-{said.evaluation_id}",
         action="promote",
         model=said.model,
         evaluation=said.evaluation_id,
+        canary=canary,
         reason=f"it passed {said.gate}",
     )
 
 
 async def change_what_serves(
-    event: PromotionRequested, *, champions: Champions, adapters: Adapters, memory: Memory, clock: Clock
+    event: PromotionRequested,
+    *,
+    champions: Champions,
+    adapters: Adapters,
+    memory: Memory,
+    canaries: Mapping[str, Canary],
+    clock: Clock,
 ) -> ModelPromoted | ModelRolledBack | EvaluationRequested:
     """What serves from now on; or, where the champion is not the one it was compared with, that it is examined anew.
 
     Raises Rejected where it cannot be.
     """
+    wish = _begun(event, canaries)
     try:
-        return _event(await asyncio.to_thread(_turn, event, champions, adapters, memory, clock()))
+        return _event(await asyncio.to_thread(_turn, wish, champions, adapters, memory, clock()))
     except _OverTakenError:
         assert event.model is not None
         return EvaluationRequested(
             request_id=f"again-{event.request_id}"[:128], model=event.model, reason="champion-changed"
         )
+
+
+def _begun(event: PromotionRequested, canaries: Mapping[str, Canary]) -> PromotionRequested:
+    """With the share that its plan begins with. Raises Rejected where there is no such plan."""
+    if event.canary is None or event.share < 1:
+        return event
+    if event.canary not in canaries:
+        raise Rejected(f'no canary plan "{event.canary}": there are {", ".join(sorted(canaries))}')
+    return event.model_copy(update={"share": canaries[event.canary].steps[0].share})
 
 
 class _OverTakenError(Exception):
@@ -201,6 +222,7 @@ def _event(turn: Turn) -> ModelPromoted | ModelRolledBack:
             champion=turn.champion,
             previous=turn.previous,
             evaluation=turn.evaluation,
+            canary=turn.canary,
             request_id=turn.request_id,
             reason=turn.reason,
             promoted_at=turn.at,

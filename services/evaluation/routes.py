@@ -1,5 +1,6 @@
 """What evaluation hears and says."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from schemas.evaluation import (
     PromotionRequested,
 )
 from schemas.training import ModelTrained
+from services.evaluation.domain.canary import Canary
 from services.evaluation.handlers import ask_for_examination, change_what_serves, examine
 from services.evaluation.ports import Memory
 
@@ -28,6 +30,7 @@ def routes(
     retry_for: timedelta,
     *,
     by_itself: bool,
+    canaries: Mapping[str, Canary],
     **examining: Any,
 ) -> tuple[Route, ...]:
     """The table of topics. `by_itself`: whatever is trained is examined. `examining`: what else `examine` needs."""
@@ -49,7 +52,7 @@ def routes(
         ),
         Route(
             PromotionRequested,
-            partial(change_what_serves, **given, adapters=adapters),
+            partial(change_what_serves, **given, adapters=adapters, canaries=canaries),
             emits=(ModelPromoted, ModelRolledBack, EvaluationRequested),
             # All have one key: in order, however many are under way.
             delivery=Delivery(in_flight=8, retry_for=retry_for),

@@ -23,6 +23,8 @@ class EvaluationSettings(BaseSettings):
     """Folder of examinations. None: `evaluation` in the data folder."""
     gates: Path | None = None
     """Folder of YAML files, one for each gate. None: the shipped one (services/evaluation/gates)."""
+    canaries: Path | None = None
+    """Folder of YAML files, one for each plan. None: the shipped one (services/evaluation/canaries)."""
     mlflow_uri: SecretStr | None = None
     """MLflow's server, e.g. `http://mlflow:5000`. None: SQLite in the next one."""
     registry_folder: Path | None = None
@@ -39,7 +41,9 @@ class EvaluationSettings(BaseSettings):
     threads: int | None = Field(default=None, ge=1)
     """CPU threads. None: all cores, by torch's own count."""
     progress_every: timedelta = Field(default=timedelta(seconds=5), gt=timedelta(0))
-    """How often `evaluation-progressed` is said, at most."""
+    """How often `evaluation-progressed` and `canary-progressed` are said, at most."""
+    watch: timedelta = Field(default=timedelta(seconds=2), gt=timedelta(0))
+    """How often it is looked how a candidate does on its share."""
     look: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
     """How often it is looked whether the registry knows what serves."""
     retry_for: timedelta = timedelta(days=7)

@@ -5,6 +5,7 @@ The only place where its parts are made.
 
 from pathlib import Path
 
+from libs.model_registry import Adapters
 from libs.service import Parts, Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from services.inference.adapters.in_service import InService
@@ -24,8 +25,9 @@ def create_app(
     chosen = settings or InferenceSettings()
 
     def build(runtime: Runtime) -> Parts:
-        engine = create_engine(chosen, chosen.adapters or runtime.settings.data_dir / "models")
-        serving = InService(runtime.bus, engine, runtime.metrics)
+        adapters = chosen.adapters or runtime.settings.data_dir / "models"
+        engine = create_engine(chosen, adapters)
+        serving = InService(runtime.bus, engine, runtime.metrics, Adapters(adapters))
         follows = chosen.follow_promotions
         cache = ExactCache(entries=chosen.cache_entries, lifetime=chosen.cache_for, clock=runtime.clock)
         finished = finished_prompts(chosen)

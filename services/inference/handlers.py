@@ -9,8 +9,8 @@ from libs.clock import Clock
 from libs.json_schema import UnusableSchema
 from libs.language_models.generation import Delta, Finished, GenerationRequest
 from libs.telemetry import Metrics
-from schemas.base import Message, Reason, ReasonCode, Usage
-from schemas.completions import CompletionChunk, CompletionGenerated, ModelUsed
+from schemas.base import Message, ModelUsed, Reason, ReasonCode, Usage
+from schemas.completions import CompletionChunk, CompletionGenerated
 from schemas.prompts import Cleared, PromptCancelled, PromptCleared, PromptFailed
 from services.inference.domain.cache import Answer, ExactCache, cache_key
 from services.inference.domain.json_output import corrected, instructed, problem, wanted_schema
@@ -55,6 +55,7 @@ async def generate(
     model = _model(event, engine)
     # Adapters belong to the default model.
     adapter = serving.begin(event) if model == engine.models[0] else None
+    used = ModelUsed(name=model, adapter=adapter, dataset=serving.trained_on(adapter))
     request = _request(event, defaults, model, adapter, context)
     key = _cache_key(event, request, defaults)
     seconds = None if event.deadline is None else (event.deadline - clock()).total_seconds()
@@ -64,14 +65,14 @@ async def generate(
             metrics.count("tailrace.cache.lookups", 1, {"hit": cached is not None})
             answer = cached or await _answer(event, request, context, engine, defaults, metrics)
     except Cancelled:
-        return _failed(event, "cancelled", "the prompt was cancelled")
+        return _failed(event, used, "cancelled", "the prompt was cancelled")
     except DeadlineExceeded:
-        return _failed(event, "deadline_exceeded", '"deadline" passed before the answer was complete')
+        return _failed(event, used, "deadline_exceeded", '"deadline" passed before the answer was complete')
     except _InvalidOutput as error:
-        return _failed(event, "invalid_output", str(error))
+        return _failed(event, used, "invalid_output", str(error))
     serving.end(event)
     cache.keep(key, answer)
-    return _completion(event, answer, ModelUsed(name=model, adapter=adapter), cached=cached is not None)
+    return _completion(event, answer, used, cached=cached is not None)
 
 
 def cancel(event: PromptCancelled, *, underway: Underway) -> None:
@@ -231,5 +232,6 @@ def _completion(event: PromptCleared, answer: Answer, model: ModelUsed, *, cache
     )
 
 
-def _failed(event: PromptCleared, code: ReasonCode, message: str) -> PromptFailed:
-    return PromptFailed(**event.carried(), reason=Reason(code=code, message=message, stage="inference"))
+def _failed(event: PromptCleared, model: ModelUsed, code: ReasonCode, message: str) -> PromptFailed:
+    reason = Reason(code=code, message=message, stage="inference")
+    return PromptFailed(**event.carried(), reason=reason, model=model)

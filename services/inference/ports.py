@@ -51,5 +51,8 @@ class Serving(Protocol):
     def end(self, event: PromptCleared) -> None:
         """The prompt has its outcome."""
 
+    def trained_on(self, adapter: str | None) -> str | None:
+        """The data set that made the adapter, where its card can be read."""
+
     async def hear(self, change: Change) -> None:
         """A promotion or a rollback. Returns when it is in force, or known to be impossible for now."""

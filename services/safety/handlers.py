@@ -142,4 +142,4 @@ def _no_source_left(event: PromptGrounded, policy: Policy) -> PromptRefused:
 def _refused_answer(event: CompletionGenerated, what: str, policy: Policy) -> PromptRefused:
     message = f"{what}; ask differently, or have the operator adjust the policy {policy.label}"
     reason = Reason(code="unsafe_answer", message=message, stage=STAGE)
-    return PromptRefused(**event.carried(), reason=reason, masked=event.masked)
+    return PromptRefused(**event.carried(), reason=reason, masked=event.masked, model=event.model)

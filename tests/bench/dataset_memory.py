@@ -15,8 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from libs.datasets import Datasets, read_policy
-from schemas.base import Message
-from schemas.completions import ModelUsed
+from schemas.base import Message, ModelUsed
 from schemas.feedback import ExampleRecorded, Judgement
 
 _AT = datetime(2026, 1, 1, tzinfo=UTC)

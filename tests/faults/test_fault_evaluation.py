@@ -67,7 +67,7 @@ async def said(log: KafkaBus, kind: type[E], request_id: str) -> set[str]:
 async def test_an_examination_that_dies_anywhere_ends_in_one_verdict_and_one_promotion(
     services: Family, log: KafkaBus, crowd: Crowd, chance: random.Random, folder: Path
 ) -> None:
-    environ = settings_in(folder)
+    environ, killed = settings_in(folder), services.exits["evaluation"].count(-9)
     await services.join("evaluation", fate=Fate(environ=environ))
     request = f"killed-{chance.randrange(10**9)}"
     (model,) = (path.name for path in (folder / "models").iterdir() if path.name.startswith("test-"))
@@ -99,7 +99,7 @@ async def test_an_examination_that_dies_anywhere_ends_in_one_verdict_and_one_pro
     async with asyncio.timeout(30):
         while await consumer_lag(services.settings, ["evaluation"]) != {"evaluation": 0}:  # noqa: ASYNC110 - polled
             await asyncio.sleep(0.1)
-    assert services.exits["evaluation"].count(-9) == 2 + len(BOUNDARIES)
+    assert services.exits["evaluation"].count(-9) == killed + 2 + len(BOUNDARIES)
     assert await said(log, ModelEvaluated, request) == first
     assert await said(log, ModelPromoted, wish) == promoted
     assert len(first) == len(promoted) == len(await said(log, ModelRolledBack, back.request_id)) == 1

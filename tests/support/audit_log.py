@@ -12,8 +12,8 @@ from typing import Any
 from libs.bus import Envelope, Record, StoredRecord, encode, header, headers_for
 from libs.bus._ids import input_id, output_id
 from libs.bus.failures import Failure, dead_letter
-from schemas.base import Event, Lane, Message, PathEvent, Reason, Usage
-from schemas.completions import CompletionCleared, CompletionGenerated, ModelUsed
+from schemas.base import Event, Lane, Message, ModelUsed, PathEvent, Reason, Usage
+from schemas.completions import CompletionCleared, CompletionGenerated
 from schemas.prompts import (
     PromptAccepted,
     PromptCleared,

@@ -6,8 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from schemas.base import Message
-from schemas.completions import ModelUsed
+from schemas.base import Message, ModelUsed
 from schemas.feedback import ExampleRecorded, Judgement
 
 START = datetime(2026, 1, 5, 9, 0, tzinfo=UTC)

@@ -36,7 +36,7 @@ def card_by(run_id: str = "run-1", trained_at: datetime = MORNING) -> Callable[[
         rules={"beta": 0.1},
         base=Base(name="smol", digest="5" * 64),
         started_from=None,
-        trained=Trained(dataset="d" * 64, policy="test@1-def", train=40, replayed=3, validation=2),
+        trained=trained_on("d" * 64),
         seed=77,
         workers=1,
         device="cpu",
@@ -46,7 +46,12 @@ def card_by(run_id: str = "run-1", trained_at: datetime = MORNING) -> Callable[[
     )
 
 
-def small(adapters: Adapters, number: float, recipe: str = "mine") -> Adapter:
-    """One among the others; another number, another adapter."""
-    work = adapters.folder.parent / f"trained-{recipe}-{number}"
-    return adapters.add(saved(work, number), recipe, card_by(f"run-{number}"))
+def small(adapters: Adapters, number: float, recipe: str = "mine", **card: Any) -> Adapter:
+    """One among the others; another number, another adapter. `card`: what its card says otherwise."""
+    work, told = adapters.folder.parent / f"trained-{recipe}-{number}", card_by(f"run-{number}")
+    return adapters.add(saved(work, number), recipe, lambda *content: told(*content).model_copy(update=card))
+
+
+def trained_on(dataset: str) -> Trained:
+    """For a card: some rows of that data set."""
+    return Trained(dataset=dataset, policy="test@1-def", train=40, replayed=3, validation=2)

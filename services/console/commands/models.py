@@ -11,7 +11,7 @@ from rich.table import Table
 from libs.bus import explain
 from libs.bus.kafka import KafkaBus
 from libs.clock import utc_now
-from schemas.evaluation import EvaluationRequested, ModelPromoted, ModelRolledBack, PromotionRequested
+from schemas.evaluation import CanaryProgressed, EvaluationRequested, ModelPromoted, ModelRolledBack, PromotionRequested
 from services.console.adapters.connection import with_bus
 from services.console.adapters.models import the_models
 from services.console.adapters.terminal import out, print_json
@@ -19,6 +19,7 @@ from services.console.commands.evaluate import show_verdict
 from services.console.commands.stack import Json
 from services.console.domain.errors import ConsoleError
 from services.console.handlers.asking import PROMOTION, Following
+from services.console.handlers.canary import last_progress
 from services.console.ports import Silent
 from services.console.settings import ConsoleSettings
 
@@ -77,6 +78,9 @@ def _show(facts: dict[str, Any], folder: str) -> None:
 def promote(
     name: Name,
     share: Annotated[float, typer.Option(help="Of the conversations; the champion keeps the others.")] = 1.0,
+    canary: Annotated[
+        str | None, typer.Option(metavar="PLAN", help="By a plan, share by share, while it holds: default.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Also where it has not passed.")] = False,
     reason: Reason = "",
     request_id: RequestId = None,
@@ -84,7 +88,8 @@ def promote(
 ) -> None:
     """Let an adapter serve. It must have passed the gate against what serves now."""
     model = the_models(ConsoleSettings()).named(name).name
-    _change("promote", request_id, as_json=as_json, model=model, share=share, force=force, reason=reason)
+    fields = {"model": model, "share": share, "canary": canary, "force": force, "reason": reason}
+    _change("promote", request_id, as_json=as_json, **fields)
 
 
 @app.command()
@@ -128,4 +133,36 @@ def _told(found: ModelPromoted | ModelRolledBack | EvaluationRequested) -> str:
     if isinstance(found, ModelRolledBack):
         return f"{found.model or 'the bare base'} serves; {found.rolled_back} does not any more"
     rest = f", {found.champion or 'the bare base'} the others" if found.share < 1 else ""
-    return f"{found.model} serves {'all conversations' if found.share == 1 else f'{found.share:.0%} of them'}{rest}"
+    more = f"; more of them by the plan {found.canary}: tailrace models canary" if found.canary else ""
+    share = "all conversations" if found.share == 1 else f"{found.share:.0%} of the conversations"
+    return f"{found.model} serves {share}{rest}{more}"
+
+
+@app.command()
+def canary(as_json: Json = False) -> None:
+    """How the candidate on a share of the conversations does, as last told. Exit code 1: there is none."""
+
+    async def work(bus: KafkaBus) -> CanaryProgressed | None:
+        return await last_progress(bus)
+
+    serving = the_models(ConsoleSettings()).champions.serving()
+    told = with_bus(work) if serving.canary is not None else None
+    if serving.canary is None:
+        raise ConsoleError("no candidate is under a plan: `tailrace models promote NAME --canary default` begins one")
+    if told is None or told.revision != serving.revision:
+        raise ConsoleError(f"nothing was told of {serving.challenger} at {serving.share:.0%} yet: ask again")
+    print_json(told) if as_json else _show_canary(told)
+
+
+def _show_canary(told: CanaryProgressed) -> None:
+    out().print(
+        f"{told.model} at {told.share:.0%} by {told.plan}, {told.at:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{told.next.replace('_', ' ')} ({escape(told.reason)})",
+        soft_wrap=True,
+    )
+    table = Table("", "state", "candidate", "champion", "items", "difference", "allowed", box=None)
+    for it in told.checks:
+        rates = (f"{rate:.1%}" if rate is not None else "" for rate in (it.candidate, it.champion))
+        between = f"{it.low:+.1%} to {it.high:+.1%}" if it.low is not None and it.high is not None else ""
+        table.add_row(it.measure, it.state, *rates, str(it.items), between, f"{it.by:.1%}")
+    out().print(table)

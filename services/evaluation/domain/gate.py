@@ -114,6 +114,8 @@ class Gate(Rules):
     seed: int = Field(default=7, ge=0, lt=2**32)
     dataset: Identifier | None = None
     """Whose held-out rows are asked, such as one that people have checked. None: that of the candidate's training."""
+    canary: RecipeName | None = None
+    """The plan by which a pass leads into service, share by share. None: at once."""
     exams: Exams = Exams()
     judge: Judge = Judge()
     rules: tuple[Rule, ...]

@@ -14,6 +14,8 @@ def decided(
     wish: PromotionRequested, serving: Serving, revision: int, evaluation: ModelEvaluated | None, now: datetime
 ) -> Turn:
     """What happens. Raises Unchangeable."""
+    if wish.revision is not None and wish.revision != serving.revision:
+        raise Unchangeable(f"it was meant for revision {wish.revision}; {serving.revision} serves now")
     return _promoted(wish, serving, revision, evaluation, now) if wish.action == "promote" else (
         _rolled_back(wish, serving, revision, now)
     )  # fmt: skip
@@ -24,7 +26,13 @@ def _promoted(
 ) -> Turn:
     if wish.model == serving.champion:
         raise Unchangeable(f"{wish.model} serves already")
-    if wish.share < 1 and (serving.challenger, serving.share) == (wish.model, wish.share):
+    tried = serving.challenger if serving.canary is not None and not wish.force else None
+    if tried not in (None, wish.model):
+        raise Unchangeable(
+            f"{tried} is being tried on {serving.share:.0%} of the conversations: wait until that is over, "
+            f"roll it back, or insist"
+        )
+    if wish.share < 1 and (serving.challenger, serving.share, serving.canary) == (wish.model, wish.share, wish.canary):
         raise Unchangeable(f"{wish.model} serves {wish.share:g} of the conversations already")
     return Turn(
         revision=revision,
@@ -35,6 +43,7 @@ def _promoted(
         champion=serving.champion if wish.share < 1 else None,
         previous=serving.champion,
         evaluation=evaluation.evaluation_id if evaluation is not None and evaluation.passed else None,
+        canary=wish.canary if wish.share < 1 else None,
         reason=wish.reason,
         at=now,
     )

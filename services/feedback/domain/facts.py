@@ -9,8 +9,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.base import Message
-from schemas.completions import ModelUsed
+from schemas.base import Message, ModelUsed
 from schemas.feedback import FeedbackSubmitted
 
 State = Literal["new", "waiting", "standing", "refused"]

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Self
 
 from libs.bus import Bus, Rejected, Retryable, decode
+from libs.model_registry import AdapterError, Adapters
 from libs.periodic import Periodic
 from libs.telemetry import Metrics, get_logger
 from schemas.evaluation import ModelPromoted, ModelRolledBack
@@ -24,13 +25,21 @@ class InService(Periodic):
     """At work while it is entered, after its engine."""
 
     def __init__(
-        self, bus: Bus, host: AdapterHost, metrics: Metrics, *, every: timedelta = timedelta(seconds=3)
+        self,
+        bus: Bus,
+        host: AdapterHost,
+        metrics: Metrics,
+        adapters: Adapters | None = None,
+        *,
+        every: timedelta = timedelta(seconds=3),
     ) -> None:
-        """`every`: how often an adapter that could not be had is tried again."""
+        """`adapters`: where their cards lie. `every`: how often an adapter that could not be had is tried again."""
         super().__init__("adapters", every)
         self._bus = bus
         self._host = host
         self._metrics = metrics
+        self._cards = adapters
+        self._datasets: dict[str, str | None] = {}
         self._says = get_logger("adapters")
         self._change: Change | None = None
         self._now = WhatServes()
@@ -56,6 +65,9 @@ class InService(Periodic):
 
     def end(self, event: PromptCleared) -> None:
         self._begun.end(event.identity)
+
+    def trained_on(self, adapter: str | None) -> str | None:
+        return None if adapter is None else self._datasets.get(adapter)
 
     async def hear(self, change: Change) -> None:
         self._change = later(self._change, change)
@@ -113,8 +125,19 @@ class InService(Periodic):
             # Whatever is the matter with it, prompts go on being answered.
             self._note_failure(adapter, error)
             return False
+        if adapter not in self._datasets:
+            self._datasets[adapter] = await asyncio.to_thread(self._dataset, adapter)
         self._fails_no_more(adapter)
         return True
+
+    def _dataset(self, adapter: str) -> str | None:
+        if self._cards is None:
+            return None
+        try:
+            return self._cards.open(adapter).card.trained.dataset
+        except (AdapterError, OSError):
+            # An endpoint's own, or on a machine whose folder is not ours.
+            return None
 
     def _fails_no_more(self, adapter: str) -> None:
         if self._failing.pop(adapter, None) is not None:

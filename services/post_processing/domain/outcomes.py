@@ -35,18 +35,26 @@ def answered(event: CompletionCleared, values: Values, now: datetime) -> Respons
         model=event.model,
         template=event.template,
         usage=event.usage,
+        cached=event.cached,
         created_at=now,
     )
 
 
 def refused(event: PromptRefused, now: datetime) -> ResponseReady:
     """Validation, grounding or safety turned the prompt down."""
-    return ResponseReady(**_identity(event), status="refused", reason=event.reason, masked=event.masked, created_at=now)
+    return ResponseReady(
+        **_identity(event),
+        status="refused",
+        reason=event.reason,
+        masked=event.masked,
+        model=event.model,
+        created_at=now,
+    )
 
 
 def failed(event: PromptFailed, now: datetime) -> ResponseReady:
     """A stage could not do its part."""
-    return ResponseReady(**_identity(event), status="failed", reason=event.reason, created_at=now)
+    return ResponseReady(**_identity(event), status="failed", reason=event.reason, model=event.model, created_at=now)
 
 
 def conflicting(event: PromptRepeated, now: datetime) -> ResponseReady:
@@ -91,6 +99,7 @@ def _failed(event: CompletionCleared, reason: Reason, now: datetime) -> Response
         model=event.model,
         template=event.template,
         usage=event.usage,
+        cached=event.cached,
         created_at=now,
     )
 

@@ -89,7 +89,11 @@ def test_a_damaged_card_is_told_and_hides_no_other(models: Models) -> None:
         (ModelPromoted(revision=1, model="a", share=1, request_id="q", promoted_at=NOON), "a serves all conversations"),
         (
             ModelPromoted(revision=1, model="a", share=0.1, champion="b", request_id="q", promoted_at=NOON),
-            "a serves 10% of them, b the others",
+            "a serves 10% of the conversations, b the others",
+        ),
+        (
+            ModelPromoted(revision=1, model="a", share=0.1, canary="slow", request_id="q", promoted_at=NOON),
+            "a serves 10% of the conversations, the bare base the others; more of them by the plan slow: ",
         ),
         (
             ModelRolledBack(revision=2, rolled_back="a", request_id="q", rolled_back_at=NOON),

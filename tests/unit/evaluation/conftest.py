@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from libs.bus import InMemoryBus
 from libs.datasets import Dataset, Datasets, read_policy
 from libs.model_registry import Adapter
 from tests.support.evaluations import random_adapter
 from tests.support.examples import example, judged
 from tests.support.trainings import polite, tiny_base
+from tests.unit.evaluation.places import Place
 
 
 @dataclass(frozen=True)
@@ -50,3 +52,8 @@ def lot(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Lot:
     dataset = Datasets(folder / "datasets").publish([*polite(80), *thumbs], read_policy()).dataset
     one, two = (random_adapter(folder / "models", base, dataset.name, seed=seed) for seed in (1, 2))
     return Lot(folder, base, dataset, one, two)
+
+
+@pytest.fixture
+def place(in_memory: InMemoryBus, tmp_path: Path) -> Place:
+    return Place(in_memory, tmp_path)

@@ -1,18 +1,7 @@
 """Adapters are examined, promoted and rolled back, through a stage, with an examiner that takes no time."""
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-
-import pytest
-
-from libs.bus import InMemoryBus, Outgoing, Record, Retryable, Stage, decode, encode
-from libs.model_registry import Adapters, Champions
+from libs.bus import Retryable
 from libs.model_registry.adapters import WEIGHTS
-from schemas.base import Event
 from schemas.evaluation import (
     EvaluationProgressed,
     EvaluationRequested,
@@ -21,119 +10,10 @@ from schemas.evaluation import (
     ModelRolledBack,
     PromotionRequested,
 )
-from schemas.topics import topic_of
 from schemas.training import ModelTrained
-from services.evaluation.adapters.exam_folder import ExamFolder
-from services.evaluation.domain.exam import Exam, Measured, Report, Scores, evaluation_id_of
+from services.evaluation.domain.exam import Measured, evaluation_id_of
 from services.evaluation.domain.gate import Gate
-from services.evaluation.routes import routes
-from tests.support.small_adapters import small
-
-NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-AT_MS = int(NOON.timestamp() * 1000)
-RULES = [{"metric": "preference_accuracy", "must": "improve"}]
-GATES = {name: Gate.model_validate({"name": name, "version": 2, "rules": RULES}) for name in ("default", "strict")}
-
-
-class InstantExaminer:
-    """Reports, and finds what it is told to; its `hurdles` come first, one at each attempt."""
-
-    def __init__(self) -> None:
-        self.exams: list[Exam] = []
-        self.hurdles: list[Exception | Measured] = []
-        self.bad: set[str] = set()
-
-    async def examine(self, exam: Exam) -> AsyncGenerator[Report | Measured]:
-        self.exams.append(exam)
-        if self.hurdles:
-            hurdle = self.hurdles.pop(0)
-            if isinstance(hurdle, Exception):
-                raise hurdle
-            yield hurdle
-            return
-        for step in range(4):
-            yield Report(exam="preferences", step=step, steps=3, at_ms=AT_MS + step * 1000)
-        good = exam.model not in self.bad
-        scores = Scores(
-            metric="preference_accuracy",
-            candidate=tuple((float(good), 1.0) for _ in range(20)),
-            champion=tuple((0.5, 1.0) for _ in range(20)),
-            groups=tuple(map(str, range(20))),
-        )
-        yield Measured(dataset="d" * 64, scores=(scores,), seconds=1.5)
-
-
-class Nothing:
-    """No documents."""
-
-    async def gather(self, exam: Exam) -> None:
-        return None
-
-
-class Place:
-    """Adapters, a log, and the service's own routes."""
-
-    def __init__(self, bus: InMemoryBus, folder: Path) -> None:
-        self.bus, self.folder, self.by_itself = bus, folder, True
-        self.adapters, self.champions = Adapters(folder / "models"), Champions(folder / "models")
-        self.memory, self.examiner = ExamFolder(folder / "reports"), InstantExaminer()
-        self.a, self.b, self.c = (small(self.adapters, number).name for number in (1.0, 2.0, 3.0))
-
-    @asynccontextmanager
-    async def serving(self) -> AsyncIterator[None]:
-        told = routes(
-            self.champions, self.adapters, self.memory, lambda: NOON, timedelta(minutes=1), by_itself=self.by_itself,
-            gates=GATES, examiner=self.examiner, knowledge=Nothing(), make_exam=self._exam,
-            progress_every=timedelta(hours=1),
-        )  # fmt: skip
-        stage = Stage("evaluation", self.bus, told, jitter=lambda: 0.0)
-        task = asyncio.create_task(stage.run())
-        try:
-            yield
-        finally:
-            stage.stop()
-            await task
-
-    def _exam(self, event: EvaluationRequested, gate: Gate, champion: str | None) -> Exam:
-        return Exam(
-            evaluation_id=evaluation_id_of(event.request_id), request_id=event.request_id, model=event.model,
-            champion=champion, gate=gate, dataset=event.dataset, datasets=self.folder, models=self.adapters.folder,
-            base="smol",
-        )  # fmt: skip
-
-    async def say(self, event: Event) -> None:
-        await self.bus.append(Outgoing(topic_of(type(event)).name, event.key.encode(), encode(event)))
-
-    async def evaluate(self, model: str, request_id: str, **fields: Any) -> None:
-        await self.say(EvaluationRequested(request_id=request_id, model=model, **fields))
-
-    async def change(self, action: Any, request_id: str, **fields: Any) -> None:
-        await self.say(PromotionRequested(request_id=request_id, action=action, **fields))
-
-    async def until(self, event: type[Event], count: int) -> None:
-        await self._until(topic_of(event).name, count)
-
-    async def until_refused(self, event: type[Event], count: int) -> None:
-        await self._until(f"{topic_of(event).name}-dlq", count)
-
-    async def _until(self, topic: str, count: int) -> None:
-        async with asyncio.timeout(10):
-            while len(self.bus.records(topic)) < count:
-                await self.bus.arrival(0.01)
-
-    def said(self, event: type[Event]) -> list[Any]:
-        return [decode(record, event) for record in self.bus.records(topic_of(event).name)]
-
-    def refusals(self, event: type[Event]) -> list[str]:
-        def reason(record: Record) -> str:
-            return dict(record.headers)["dlq_reason"].decode()
-
-        return [reason(record) for record in self.bus.records(f"{topic_of(event).name}-dlq")]
-
-
-@pytest.fixture
-def place(in_memory: InMemoryBus, tmp_path: Path) -> Place:
-    return Place(in_memory, tmp_path)
+from tests.unit.evaluation.places import GATES, NOON, Place
 
 
 def trained(model: str) -> ModelTrained:
@@ -320,3 +200,57 @@ async def test_trained_adapters_wait_to_be_asked_for_where_an_operator_wants_tha
         await place.until(ModelEvaluated, 1)
     assert [it.model for it in place.said(ModelEvaluated)] == [place.b]
     assert len(place.said(EvaluationRequested)) == 1
+
+
+async def test_what_passes_a_gate_with_a_plan_begins_with_its_first_share(place: Place) -> None:
+    rules = [{"metric": "preference_accuracy", "must": "improve"}]
+    place.gates["careful"] = Gate.model_validate({"name": "careful", "version": 1, "canary": "default", "rules": rules})
+    async with place.serving():
+        await place.evaluate(place.a, "q-1", gate="careful")
+        await place.until(ModelPromoted, 1)
+        # The same verdict again is the same wish.
+        await place.evaluate(place.a, "q-1", gate="careful")
+        await place.until(ModelPromoted, 2)
+    first, second = place.said(ModelPromoted)
+    assert (first.share, first.canary, first.champion, first.evaluation is not None) == (0.05, "default", None, True)
+    assert first == second
+    serving = place.champions.serving()
+    assert (serving.champion, serving.challenger, serving.share, serving.canary) == (None, place.a, 0.05, "default")
+
+
+async def test_wishes_for_a_canary_that_cannot_come_true_are_refused_with_the_reason(place: Place) -> None:
+    async with place.serving():
+        await place.change("promote", "1", model=place.a, force=True, canary="slow")
+        await place.change("promote", "2", model=place.a, force=True, canary="default", share=0.3)
+        # Somebody else while it is being tried; whoever insists may.
+        await place.evaluate(place.b, "q-1", promote=False)
+        await place.until(ModelEvaluated, 1)
+        await place.change("promote", "3", model=place.b)
+        await place.change("promote", "4", model=place.a, force=True, canary="default", share=0.3)
+        # Meant for what served before.
+        await place.change("promote", "5", model=place.a, force=True, share=0.5, revision=0)
+        await place.change("rollback", "6", model=place.a, revision=7)
+        await place.change("promote", "7", model=place.b, force=True)
+        await place.until(ModelPromoted, 2)
+        await place.change("rollback", "8", revision=2)
+        await place.until(ModelRolledBack, 1)
+    assert place.refusals(PromotionRequested) == [
+        'no canary plan "slow": there are default',
+        f"{place.a} is being tried on 30% of the conversations: wait until that is over, roll it back, or insist",
+        f"{place.a} serves 0.3 of the conversations already",
+        "it was meant for revision 0; 1 serves now",
+        "it was meant for revision 7; 1 serves now",
+    ]
+    first, second = place.said(ModelPromoted)
+    assert (first.share, first.canary) == (0.3, "default")
+    assert (second.model, second.share, second.canary) == (place.b, 1.0, None)
+
+
+async def test_a_share_that_somebody_holds_by_hand_may_be_put_under_a_plan_and_back(place: Place) -> None:
+    async with place.serving():
+        await place.change("promote", "1", model=place.a, force=True, share=0.05)
+        await place.change("promote", "2", model=place.a, force=True, share=0.05, canary="default")
+        await place.change("promote", "3", model=place.a, force=True, share=0.05)
+        await place.until(ModelPromoted, 3)
+    assert [it.canary for it in place.said(ModelPromoted)] == [None, "default", None]
+    assert place.champions.serving().canary is None

@@ -9,8 +9,8 @@ from opentelemetry.metrics import NoOpMeter
 
 from libs.bus import INPUT_HEADER, Context, Envelope, InMemoryBus, Output, SilentObserver, StoredRecord, encode
 from libs.telemetry import Metrics
-from schemas.base import Event, Lane, Message, Usage
-from schemas.completions import CompletionCleared, ModelUsed
+from schemas.base import Event, Lane, Message, ModelUsed, Usage
+from schemas.completions import CompletionCleared
 from schemas.feedback import ExampleRecorded, FeedbackSubmitted, SubjectErased
 from schemas.prompts import PromptCleared
 from schemas.responses import ResponseReady, response_id_of

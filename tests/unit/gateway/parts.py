@@ -21,8 +21,7 @@ from libs.bus import Bus, Context, Outgoing, Route, Stage, To, encode
 from libs.service import Runtime
 from libs.settings import ServiceSettings
 from libs.telemetry import Metrics, Traces
-from schemas.base import Reason, ReasonCode, Usage
-from schemas.completions import ModelUsed
+from schemas.base import ModelUsed, Reason, ReasonCode, Usage
 from schemas.prompts import PromptSubmitted
 from schemas.responses import Reply, ResponseReady
 from services.gateway.app import create_app

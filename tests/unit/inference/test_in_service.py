@@ -15,12 +15,15 @@ from structlog.testing import capture_logs
 from libs.bus import InMemoryBus, Outgoing, Retryable, Stage, ViewReader, encode
 from libs.clock import utc_now
 from libs.language_models.generation import GenerationRequest
-from libs.model_registry import AdapterError
+from libs.model_registry import AdapterError, Adapters
+from libs.model_registry.adapters import CARD
 from libs.service import Runtime
 from libs.settings import ServiceSettings
 from libs.telemetry import Metrics, Traces
+from schemas.base import ModelUsed
 from schemas.completions import CompletionGenerated
 from schemas.evaluation import ModelPromoted
+from schemas.prompts import PromptCancelled, PromptFailed
 from schemas.topics import CATALOGUE, topic_of
 from services.inference.adapters.adapter_shelf import AdapterShelf
 from services.inference.adapters.echo import EchoEngine
@@ -33,8 +36,9 @@ from services.inference.ports import Stream
 from services.inference.routes import routes, views
 from services.inference.settings import InferenceSettings
 from tests.support.adapters import drawn, kept
+from tests.support.small_adapters import small
 from tests.support.trainings import tiny_base
-from tests.unit.inference.test_generate import cleared, heard, publish
+from tests.unit.inference.test_generate import cleared, heard, publish, wanting
 from tests.unit.inference.test_serving import promoted, rolled_back
 
 SETTINGS = InferenceSettings(model="echo", more_models=("other",))
@@ -66,12 +70,12 @@ class PickyEcho(EchoEngine):
 class World:
     """A log, an engine, and what serves."""
 
-    def __init__(self, *adapters: str) -> None:
+    def __init__(self, *adapters: str, cards: Adapters | None = None) -> None:
         self.bus = InMemoryBus({topic.name: topic.partitions or 2 for topic in CATALOGUE})
         self.engine = PickyEcho(*adapters)
         self.reader = InMemoryMetricReader()
         self.metrics = Metrics(MeterProvider([self.reader]).get_meter("test"))
-        self.serving = InService(self.bus, self.engine, self.metrics, every=timedelta(milliseconds=10))
+        self.serving = InService(self.bus, self.engine, self.metrics, cards, every=timedelta(milliseconds=10))
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -167,6 +171,60 @@ async def test_a_prompt_for_another_model_gets_no_adapter() -> None:
         other, same = await world.answered("p1", model="other"), await world.answered("p2", model="echo")
     assert (other.model.name, other.model.adapter) == ("other", None)
     assert (same.model.name, same.model.adapter) == ("echo", "dpo-1")
+
+
+async def test_an_answer_names_the_data_set_that_its_adapter_was_trained_on(tmp_path: Path) -> None:
+    adapters = Adapters(tmp_path / "models")
+    name, trained = (it := small(adapters, 1.0)).name, it.card.trained
+    world = World(name, cards=adapters)
+    async with world.running():
+        bare = await world.answered("p1")
+        await world.write(promoted(1, name))
+        await world.until(WhatServes(name, revision=1))
+        adapted, other = await world.answered("p2"), await world.answered("p3", model="other")
+    assert adapted.model == ModelUsed(name="echo", adapter=name, dataset=trained.dataset)
+    assert (bare.model.dataset, other.model.dataset) == (None, None)
+
+
+@pytest.mark.parametrize("card", ["damaged", "gone", "no folder", "no such path"])
+async def test_an_adapter_whose_card_cannot_be_read_serves_and_names_no_data_set(tmp_path: Path, card: str) -> None:
+    adapters = Adapters(tmp_path / "models")
+    name = (adapter := small(adapters, 1.0)).name
+    (adapter.folder / CARD).write_bytes(b"{\xff")
+    if card == "gone":
+        (adapter.folder / CARD).unlink()
+    elsewhere = {"no folder": tmp_path / "none", "no such path": tmp_path / ("x" * 300)}
+    world = World(name, cards=Adapters(elsewhere.get(card, adapters.folder)))
+    await world.write(promoted(1, name))
+    async with world.running():
+        assert (await world.answered("p1")).model == ModelUsed(name="echo", adapter=name)
+        assert world.measured("tailrace.adapters.failing") == {}
+
+
+@pytest.mark.parametrize(
+    ("code", "rest"),
+    [
+        ("deadline_exceeded", {"deadline": "2020-01-01T00:00:00Z"}),
+        ("invalid_output", wanting({"type": "object", "required": ["missing"]})),
+        ("cancelled", {}),
+    ],
+)
+async def test_a_failure_names_the_adapter_that_was_to_answer_and_its_data_set(
+    tmp_path: Path, code: str, rest: dict[str, Any]
+) -> None:
+    adapters = Adapters(tmp_path / "models")
+    name = small(adapters, 1.0).name
+    world = World(name, cards=adapters)
+    await world.write(promoted(1, name))
+    async with world.running():
+        world.engine.away = 1000 if code == "cancelled" else 0
+        await publish(world.bus, cleared("hello", "p1", **rest))
+        if code == "cancelled":
+            await come(lambda: bool(world.engine.asked))
+            await publish(world.bus, PromptCancelled(prompt_id="p1", tenant="acme", conversation_id="c-p1"))
+        [failed] = await heard(world.bus, PromptFailed)
+    assert failed.reason.code == code
+    assert failed.model == ModelUsed(name="echo", adapter=name, dataset="d" * 64)
 
 
 async def test_a_share_of_the_conversations_meets_the_challenger_and_a_shadow_what_its_original_would() -> None:
@@ -281,6 +339,21 @@ async def test_an_operator_may_have_the_bare_model_serve_whatever_is_promoted(fo
     stop = asyncio.Event()
     life = asyncio.create_task(create_app(settings).run_on(runtime, stop))
     assert (await world.answered("p1")).model.adapter == ("dpo-1" if follows else None)
+    stop.set()
+    await life
+
+
+@pytest.mark.parametrize("chosen", [True, False])
+async def test_the_service_reads_the_cards_of_the_adapters_that_it_serves(tmp_path: Path, chosen: bool) -> None:
+    world, adapters = World(), Adapters(tmp_path / "models")
+    name = small(adapters, 1.0).name
+    await world.write(promoted(1, name))
+    settings = InferenceSettings(engine="echo", model="echo", adapters=adapters.folder if chosen else None)
+    folder = tmp_path / "elsewhere" if chosen else tmp_path
+    runtime = Runtime(world.bus, world.metrics, Traces(None), ServiceSettings(data_dir=folder))
+    stop = asyncio.Event()
+    life = asyncio.create_task(create_app(settings).run_on(runtime, stop))
+    assert (await world.answered("p1")).model.dataset == "d" * 64
     stop.set()
     await life
 

@@ -64,6 +64,28 @@ def test_refusals_and_failures_keep_their_reason(at: At, seals: KeyRing, refusal
         assert (ready.status, ready.reason.code, ready.text) == (status, code, None)
 
 
+def test_an_outcome_without_an_answer_names_the_model_where_there_was_one(
+    outcome: Callable[..., ResponseReady], refusal: Make, failure: Make
+) -> None:
+    used = {"name": "m", "adapter": "dpo-1", "version": None, "dataset": "d-1"}
+    for number, make in enumerate((refusal, failure)):
+        ready = outcome(make(prompt_id=f"p-{number}", model=used))
+        assert ready.model is not None
+        assert ready.model.model_dump() == used
+        assert outcome(make(prompt_id=f"without-{number}")).model is None
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_an_outcome_says_whether_the_cache_answered(
+    outcome: Callable[..., ResponseReady], completion: Make, cached: bool
+) -> None:
+    found = (
+        outcome(completion(cached=cached)),
+        outcome(completion("no JSON", JSON_OBJECT, prompt_id="2", cached=cached)),
+    )
+    assert [(it.status, it.cached) for it in found] == [("answered", cached), ("failed", cached)]
+
+
 def test_the_response_id_depends_on_tenant_and_prompt_alone(refusal: Make, failure: Make) -> None:
     first = failed(failure(), clock()).response_id
     assert first == response_id_of("acme", "p-1")

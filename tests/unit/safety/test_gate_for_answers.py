@@ -74,6 +74,17 @@ def test_a_tenant_may_refuse_or_flag_what_an_answer_holds(
     assert (address.text, address.flags) == ("192.168.1.7", ("personal_data:answer:IP_ADDRESS",))
 
 
+@pytest.mark.parametrize("text", ["I will kill you", "DE89370400440532013000"])
+def test_a_refused_answer_names_the_model_that_wrote_it(
+    make_completion: MakeCompletion, detectors: Detectors, write_policies: WritePolicies, text: str
+) -> None:
+    policies = write_policies(acme="answer: {personal_data: {entities: {IBAN: {action: refuse}}}}")
+    event = make_completion(text, model={"name": "m", "adapter": "dpo-1", "dataset": "d-1"})
+    refused = clear_completion(event, policies=policies, detectors=detectors)
+    assert isinstance(refused, PromptRefused)
+    assert refused.model == event.model
+
+
 def test_a_broken_check_lets_no_answer_pass(
     make_completion: MakeCompletion, policies: PolicyFolder, detectors: Detectors
 ) -> None:
