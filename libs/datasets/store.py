@@ -45,12 +45,17 @@ class Datasets:
         earlier = known[: known.index(dataset)]
         return next((it for it in reversed(earlier) if it.manifest.policy.name == policy), None)
 
+    def beginning(self, digits: str) -> tuple[Dataset, ...]:
+        """Those whose names begin so, the oldest first; of fewer than four digits, none."""
+        known = self.list() if re.fullmatch("[0-9a-f]{4,64}", digits) else ()
+        return tuple(it for it in known if it.name.startswith(digits))
+
     def open(self, name: str) -> Dataset:
         """The one of that name, or whose name alone begins so; `latest` is the last one. Raises DatasetError."""
         known = self.list()
         if name == "latest" and known:
             return known[-1]
-        found = [it for it in known if it.name.startswith(name)] if re.fullmatch("[0-9a-f]{4,64}", name) else []
+        found = self.beginning(name)
         if len(found) == 1:
             return found[0]
         if found:

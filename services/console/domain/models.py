@@ -18,14 +18,17 @@ class Models:
 
     def named(self, name: str) -> Adapter:
         """By name, or so many of its first letters that there is only one; `latest` is the newest."""
-        known = self.adapters.list()
-        found = known[-1:] if name == "latest" else tuple(it for it in known if it.name.startswith(name))
+        found = self.adapters.list()[-1:] if name == "latest" else self.beginning(name)
         exact = next((it for it in found if it.name == name), None)
         if exact is not None or len(found) == 1:
             return exact or found[0]
         if not found:
             raise ConsoleError(f'no adapter "{name}" in {self.adapters.folder}; `tailrace models list` shows all')
         raise ConsoleError(f'"{name}" may be {", ".join(it.name for it in found[:4])}: type more of it', exit_code=2)
+
+    def beginning(self, letters: str) -> tuple[Adapter, ...]:
+        """Those whose names begin so, the oldest first."""
+        return tuple(it for it in self.adapters.list() if it.name.startswith(letters))
 
     def facts(self) -> list[dict[str, Any]]:
         """Of each adapter, the oldest first."""

@@ -1,9 +1,7 @@
-"""`tailrace datasets` and `tailrace lineage` over a folder of data sets, and their making over a log in memory."""
+"""`tailrace datasets` over a folder of data sets, and their making over a log in memory."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,6 +13,7 @@ from schemas.feedback import ExampleRecorded, SubjectErased
 from schemas.training import DatasetPublished
 from services.console.__main__ import main
 from tests.support.examples import START, example, judged
+from tests.unit.console.conftest import Told
 
 POLICY = Policy(name="test", version=1)
 
@@ -25,37 +24,10 @@ def liked(name: str) -> ExampleRecorded:
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("TAILRACE_HOME", str(tmp_path / "home"))
-    for name in ("BOOTSTRAP_SERVERS", "CONSOLE_DATASETS"):
-        monkeypatch.delenv(f"TAILRACE_{name}", raising=False)
-    return tmp_path / "home" / "data" / "feedback" / "datasets"
-
-
-@pytest.fixture
 def two(home: Path) -> tuple[Dataset, Dataset]:
     datasets = Datasets(home)
     first = datasets.publish([liked("r-1")], POLICY).dataset
     return first, datasets.publish([liked("r-1"), liked("r-2")], POLICY).dataset
-
-
-class Told:
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, code: int = 0) -> str:
-        assert main(arguments) == code
-        captured = self._capsys.readouterr()
-        assert captured.err.count("\n") == (1 if code else 0)
-        return captured.out if code == 0 else captured.err
-
-    def json(self, *arguments: str) -> Any:
-        return json.loads(self(*arguments, "--json"))
-
-
-@pytest.fixture
-def told(capsys: pytest.CaptureFixture[str]) -> Told:
-    return Told(capsys)
 
 
 def test_data_sets_are_listed_for_people_and_for_programs(told: Told, two: tuple[Dataset, Dataset]) -> None:
@@ -109,27 +81,12 @@ def test_an_export_is_the_data_set_and_goes_over_nothing(
         ("datasets publish --policy none.yaml", 2, "none.yaml: No such file"),
         ("datasets publish", 1, "TAILRACE_BOOTSTRAP_SERVERS"),
         ("datasets export latest x --form steam", 2, "no form"),
-        ("lineage nothing", 1, '"nothing" is in none of 2 data sets'),
-        ("lineage r-1 --dataset zz", 1, "no data set"),
     ],
 )
 def test_a_wrong_call_is_one_line(
     told: Told, two: tuple[Dataset, Dataset], arguments: str, code: int, said: str
 ) -> None:
     assert said in told(*arguments.split(), code=code)
-
-
-def test_lineage_leads_from_an_answer_to_rows_and_from_a_row_to_its_answer(
-    told: Told, two: tuple[Dataset, Dataset]
-) -> None:
-    found = told.json("lineage", "r-1")
-    assert {it["dataset"] for it in found} == {it.name for it in two}
-    assert sorted(it["kind"] for it in found) == ["dpo", "dpo", "kto", "kto", "sft", "sft"]
-    (row,) = told.json("lineage", found[0]["row"], "--dataset", two[0].name)
-    assert row["answers"][0]["response_id"] == "r-1"
-    text = told("lineage", "t-r-2")
-    assert "kto, made of votes" in text
-    assert "answer r-2: prompt p-r-2, conversation c-r-2, smol/1, answer@1" in text
 
 
 # -- over a log ---------------------------------------------------------------------------------------------------
