@@ -58,7 +58,8 @@ async def run(bench: Bench) -> Finding:
 
 
 def _row(kind: str, found: list[Verdict]) -> Row:
-    reasons = dict.fromkeys(reason.split(":")[0] for it in found for reason in it.reasons if not it.passed)
+    said = [reason.split(":")[0] for it in found for reason in it.reasons if not it.passed]
+    reasons = dict.fromkeys("its file is damaged" if it.endswith("is damaged") else it for it in said)
     return {
         "candidate": kind,
         "examined": len(found),
