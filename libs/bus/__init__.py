@@ -23,6 +23,7 @@ from libs.bus.in_memory import InMemoryBus
 from libs.bus.memory import Memory, OutputMemory
 from libs.bus.observer import Observer, Result, SilentObserver
 from libs.bus.offsets import OffsetTracker
+from libs.bus.once import say, write_once
 from libs.bus.records import Outgoing, Record, StoredRecord, TopicPartition, header
 from libs.bus.routes import Context, Delivery, Output, Outputs, Route, To
 from libs.bus.stage import Stage
@@ -71,4 +72,6 @@ __all__ = [
     "header",
     "headers_for",
     "read_envelope",
+    "say",
+    "write_once",
 ]

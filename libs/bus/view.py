@@ -13,6 +13,7 @@ from libs.bus.envelope import decode
 from libs.bus.errors import Rejected, Retryable
 from libs.bus.failures import Failure, dead_letter
 from libs.bus.observer import Observer, SilentObserver
+from libs.bus.once import write_once
 from libs.bus.records import Record
 from libs.bus.transport import Bus
 from libs.clock import Clock, utc_now
@@ -84,9 +85,7 @@ class ViewReader(Generic[E]):
         except Rejected as rejection:
             failure = Failure(rejection.code, str(rejection), self._stage, rejected=True)
             self._observer.gave_up(record, failure.code, failure.message, None)
-            producer = await self._bus.producer()
-            await (await producer.send(dead_letter(record, failure, now=self._clock())))
-            await producer.stop()
+            await write_once(self._bus, dead_letter(record, failure, now=self._clock()))
 
     async def _until_applied(self, event: E, record: Record) -> None:
         delay = 0.1

@@ -10,7 +10,7 @@ from contextlib import ExitStack, aclosing
 from functools import partial
 from typing import TypeVar
 
-from libs.bus import Bus, Outgoing, Record, Rejected, decode, encode, headers_for
+from libs.bus import Bus, Record, Rejected, decode, say
 from libs.clock import Clock
 from libs.datasets._build import Build, Published
 from libs.datasets.announcing import announcement, announcement_id
@@ -51,12 +51,7 @@ async def announce(bus: Bus, datasets: Datasets, dataset: Dataset, by: str, cloc
     """Says that the data set is there, unless the log says so already."""
     event = await asyncio.to_thread(announcement, datasets, dataset)
     if not await _is_announced(bus, event):
-        headers = headers_for(event, announcement_id(event), by, now=clock())
-        producer = await bus.producer()
-        try:
-            await (await producer.send(Outgoing(_ANNOUNCED, event.key.encode(), encode(event), headers)))
-        finally:
-            await producer.stop()
+        await say(bus, event, announcement_id(event), by, clock())
     return event
 
 

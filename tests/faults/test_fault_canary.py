@@ -115,9 +115,10 @@ async def ask_on(crowd: Crowd) -> None:
         await asyncio.sleep(0.01)
 
 
-def counts(trial: Trial, turns: tuple[Turn, ...]) -> list[tuple[int, int]]:
+def counts(trial: Trial, turns: tuple[Turn, ...]) -> tuple[int, int]:
+    """Of both steps together: an answer of the moment in which one led to the other may be counted with either."""
     sides = [trial.at(turn.revision).refused for turn in turns[:2]]
-    return [(side["candidate"].of, side["champion"].of) for side in sides]
+    return sum(it["candidate"].of for it in sides), sum(it["champion"].of for it in sides)
 
 
 async def undisturbed(log: KafkaBus, kept: Trial, turns: tuple[Turn, ...]) -> Trial:

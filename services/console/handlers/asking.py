@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from libs.bus import Bus, Outgoing, Record, encode, header, headers_for
+from libs.bus import Bus, Record, header, say
 from libs.clock import Clock
 from schemas.base import Event
 from schemas.evaluation import (
@@ -64,13 +64,7 @@ def _topic(request: Event) -> str:
 
 async def ask(bus: Bus, kind: Kind[R], request: R, clock: Clock) -> None:
     """Returns when the log has it."""
-    topic = _topic(request)
-    headers = headers_for(request, f"{kind.verb}/{request.request_id}", "console", now=clock())
-    producer = await bus.producer()
-    try:
-        await (await producer.send(Outgoing(topic, request.key.encode(), encode(request), headers)))
-    finally:
-        await producer.stop()
+    await say(bus, request, f"{kind.verb}/{request.request_id}", "console", clock())
 
 
 class Following(Generic[R]):

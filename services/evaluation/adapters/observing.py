@@ -9,7 +9,7 @@ from contextlib import aclosing
 from datetime import datetime
 from pathlib import Path
 
-from libs.bus import Bus, Outgoing, Record, Rejected, decode
+from libs.bus import Bus, Record, Rejected, decode, write_once
 from libs.bus.failures import Failure, dead_letter
 from libs.files import write_whole
 from libs.model_registry import Turn
@@ -23,15 +23,6 @@ from services.evaluation.domain.watching import Decision, decide
 STAGE = "evaluation"
 HEARD: tuple[type[ResponseReady] | type[ExampleRecorded], ...] = (ResponseReady, ExampleRecorded)
 """Of the real-time lane: batch work waits for its turn, which is nobody's fault."""
-
-
-async def write(bus: Bus, outgoing: Outgoing) -> None:
-    """Returns when the log has it."""
-    producer = await bus.producer()
-    try:
-        await (await producer.send(outgoing))
-    finally:
-        await producer.stop()
 
 
 class Observing:
@@ -91,7 +82,7 @@ class Observing:
                     self._take(record, kind, plan)
                 except Rejected as rejection:
                     failure = Failure(rejection.code, str(rejection), STAGE, rejected=True)
-                    await write(self._bus, dead_letter(record, failure, now=now))
+                    await write_once(self._bus, dead_letter(record, failure, now=now))
                 positions[record.partition] = record.offset + 1
             self._changed = True
 

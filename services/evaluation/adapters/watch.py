@@ -11,15 +11,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from libs.bus import Bus, Outgoing, encode, headers_for
+from libs.bus import Bus, say
 from libs.clock import Clock, Seldom
 from libs.model_registry import Champions, Turn, under_trial
 from libs.periodic import Periodic
 from libs.telemetry import Metrics
 from schemas.base import Event
 from schemas.evaluation import CanaryProgressed, PromotionRequested
-from schemas.topics import topic_of
-from services.evaluation.adapters.observing import STAGE, Observing, write
+from services.evaluation.adapters.observing import STAGE, Observing
 from services.evaluation.domain.canary import Canary
 from services.evaluation.domain.trial import Trial
 from services.evaluation.domain.watching import Decision
@@ -98,8 +97,7 @@ class Watch(Periodic):
         self._log.info(decision.next, model=trial.model, share=decision.share, reason=decision.reason)
 
     async def _write(self, event: Event, event_id: str) -> None:
-        headers = headers_for(event, f"canary/{event.TYPE}/{event_id}", STAGE, now=self._clock())
-        await write(self._bus, Outgoing(topic_of(type(event)).name, event.key.encode(), encode(event), headers))
+        await say(self._bus, event, f"canary/{event.TYPE}/{event_id}", STAGE, self._clock())
 
 
 def _wish(turn: Turn, decision: Decision, asked: Mapping[str, datetime], now: datetime) -> PromotionRequested | None:

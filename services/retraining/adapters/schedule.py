@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
-from libs.bus import Bus, Outgoing, encode, headers_for
+from libs.bus import Bus, say
 from libs.clock import Clock
 from libs.cron import Cron
 from libs.datasets import Datasets
 from libs.periodic import Periodic
-from schemas.topics import topic_of
 from schemas.training import TrainingRequested
 from services.retraining.domain.recipe import Recipe
 from services.retraining.ports import Memory
@@ -65,10 +64,4 @@ class Schedule(Periodic):
 
     async def _publish(self, request: TrainingRequested) -> None:
         event_id = str(uuid5(NAMESPACE_URL, request.request_id))
-        headers = headers_for(request, event_id, "retraining", now=self._clock())
-        outgoing = Outgoing(topic_of(TrainingRequested).name, request.key.encode(), encode(request), headers)
-        producer = await self._bus.producer()
-        try:
-            await (await producer.send(outgoing))
-        finally:
-            await producer.stop()
+        await say(self._bus, request, event_id, "retraining", self._clock())

@@ -74,6 +74,13 @@ def test_the_order_of_steps_is_no_matter(seen: list[Stratum]) -> None:
     assert bounds(seen, ALPHA) == pytest.approx(bounds(seen[::-1], ALPHA), abs=1e-6)
 
 
+@pytest.mark.parametrize("stratum", [Stratum(Tally(9, 60), Tally(12, 240)), Stratum(Tally(30, 80), None)])
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_a_bound_lies_where_the_evidence_is_as_strong_as_the_odds_ask_for(stratum: Stratum, alpha: float) -> None:
+    for bound in bounds([stratum], alpha):
+        assert stratum.evidence(bound) == pytest.approx(-math.log(alpha), abs=1e-3)
+
+
 def test_nothing_seen_says_nothing() -> None:
     assert bounds([Stratum(Tally(), Tally())], ALPHA) == pytest.approx((-1, 1))
     assert bounds([Stratum(Tally(9, 9), Tally())], ALPHA) == pytest.approx((-1, 1))
