@@ -111,7 +111,7 @@ def under_trial(turns: Sequence[Turn]) -> tuple[Turn, ...]:
     """The turns that gave the challenger its shares by a plan, the first one first; none: there is no such."""
     found: list[Turn] = []
     for turn in reversed(turns):
-        if turn.action != "promote" or turn.share >= 1 or turn.canary is None:
+        if turn.action != "promote" or turn.canary is None:
             break
         if found and turn.model != found[-1].model:
             break

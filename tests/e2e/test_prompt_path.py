@@ -45,7 +45,7 @@ async def test_a_prompt_is_answered_with_all_that_the_contract_promises(echo_bus
     assert set(outcome["timings_ms"]) == {"ingestion", "grounding", "safety", "inference", "post_processing"}
     assert set(outcome) == {
         "response_id", "prompt_id", "tenant", "conversation_id", "status", "text", "output", "finish_reason", "reason",
-        "sources", "masked", "model", "template", "usage", "timings_ms", "created_at",
+        "sources", "masked", "model", "template", "usage", "cached", "timings_ms", "created_at",
     }  # fmt: skip
 
 

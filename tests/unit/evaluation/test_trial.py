@@ -125,6 +125,14 @@ def test_a_person_and_a_conversation_are_heard_once_at_each_step(trial: Trial) -
     assert tallies(trial.at(5), "disliked") == (Tally(1, 1), Tally(0, 0))
 
 
+def test_an_answer_is_in_one_pair_only(trial: Trial) -> None:
+    for number, adapter in enumerate((OLD, NEW, OLD)):
+        trial.take_outcome(outcome(f"p-{number}", adapter, took=200.0 if adapter == NEW else 100.0), ONE, CLEARLY)
+    assert tallies(trial.at(4), "slower")[0] == Tally(1, 1)
+    trial.take_outcome(outcome("last", NEW, took=10.0), ONE, CLEARLY)
+    assert tallies(trial.at(4), "slower")[0] == Tally(1, 2)
+
+
 def test_what_is_kept_is_the_same_when_it_is_read_again(trial: Trial) -> None:
     trial.take_outcome(outcome("a", NEW), ONE, CLEARLY)
     trial.take_example(judged("a", OLD, [thumb(False, subject="somebody@example.org")]), ONE)

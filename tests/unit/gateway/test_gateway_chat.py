@@ -39,6 +39,7 @@ async def test_an_answer_has_openais_shape_and_tailraces_part(client: httpx.Asyn
     assert answer["usage"] == {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
     assert answer["tailrace"]["status"] == "answered"
     assert answer["tailrace"]["response_id"] == f"response-{answer['tailrace']['prompt_id']}"
+    assert answer["tailrace"]["model"]["name"] == answer["model"]
     assert response.headers["x-tailrace-prompt-id"] == answer["tailrace"]["prompt_id"]
 
 

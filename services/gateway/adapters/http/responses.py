@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from schemas.base import Reason
+from schemas.base import ModelUsed, Reason
 from schemas.prompts import Source
 from schemas.responses import ResponseReady
 
@@ -28,6 +28,8 @@ class TailraceResult(BaseModel):
     status: Literal["answered", "refused", "failed"]
     sources: tuple[Source, ...] = ()
     masked: dict[str, int] = {}
+    model: ModelUsed | None = None
+    """Also of an answer that was turned down."""
     template: str | None = None
     timings_ms: dict[str, float] = {}
     reason: Reason | None = None
@@ -137,6 +139,7 @@ def result_of(outcome: ResponseReady, *, text: str | None = None) -> TailraceRes
         status=outcome.status,
         sources=outcome.sources,
         masked=outcome.masked,
+        model=outcome.model,
         template=outcome.template,
         timings_ms=outcome.timings_ms,
         reason=outcome.reason,
