@@ -1,7 +1,6 @@
 """Promotions and rollbacks on the real broker while prompts flow: each gets one completion, by what served it."""
 
 import asyncio
-import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from services.inference.app import create_app
 from services.inference.domain.serving import Challenger, WhatServes
 from services.inference.settings import InferenceSettings
 from tests.support.services import everything, first, running
+from tests.support.upstreams import Steady
 
 pytestmark = [pytest.mark.broker, pytest.mark.timeout(120)]
 TOPICS = (
@@ -42,20 +42,13 @@ def asked_as(prompt_id: str, body: dict[str, Any]) -> bool:
     return bool(body["prompt_id"] == prompt_id)
 
 
-class Upstream:
-    """Writes prompts without end, each of a conversation of its own, and changes of what serves."""
+class Upstream(Steady):
+    """Writes prompts, and changes of what serves."""
 
     def __init__(self, bus: KafkaBus, producer: Producer) -> None:
+        super().__init__()
         self._bus = bus
         self._producer = producer
-        self._numbers = itertools.count()
-        self.asked: list[str] = []
-        self.enough = asyncio.Event()
-
-    async def flow(self) -> None:
-        while not self.enough.is_set():
-            await self.ask()
-            await asyncio.sleep(0.01)
 
     async def ask(self, conversation: str | None = None) -> str:
         number = next(self._numbers)

@@ -23,6 +23,7 @@ from services.evaluation.settings import EvaluationSettings
 from services.inference.domain.serving import place
 from tests.support.services import everything, first, publish, running
 from tests.support.small_adapters import small
+from tests.support.upstreams import Steady
 from tests.support.whole_path import whole_path
 from tests.unit.evaluation.trials import judged, thumb
 
@@ -35,19 +36,12 @@ PLAN = {
 }  # fmt: skip
 
 
-class Upstream:
-    """Asks without end, each time in a conversation of its own."""
+class Upstream(Steady):
+    """Publishes prompts."""
 
     def __init__(self, bus: KafkaBus) -> None:
+        super().__init__()
         self._bus = bus
-        self._numbers = itertools.count()
-        self.asked: list[str] = []
-        self.enough = asyncio.Event()
-
-    async def flow(self) -> None:
-        while not self.enough.is_set():
-            await self.ask()
-            await asyncio.sleep(0.02)
 
     async def ask(self, conversation: str | None = None) -> str:
         number = next(self._numbers)

@@ -21,6 +21,7 @@ from schemas.base import Event, Reason
 from schemas.documents import DocumentIndexed, DocumentRefused, DocumentSubmitted
 from schemas.prompts import PromptAccepted, PromptRefused, PromptSubmitted
 from schemas.responses import Reply, ResponseReady
+from tests.support.stages import at_work
 
 pytestmark = pytest.mark.broker
 
@@ -77,12 +78,8 @@ class Place:
     async def running(self, name: str, *routes: Route) -> AsyncIterator[None]:
         """A stage of a real pipeline."""
         stage = Stage(name, self.bus, routes)
-        task = asyncio.create_task(stage.run())
-        try:
+        async with at_work(stage):
             yield
-        finally:
-            stage.stop()
-            await task
 
 
 async def ended(process: asyncio.subprocess.Process) -> Ended:

@@ -22,6 +22,7 @@ from schemas.topics import topic_of
 from schemas.training import ModelTrained, TrainingProgressed, TrainingRequested
 from services.console.domain.errors import ConsoleError
 from services.console.handlers.asking import EVALUATION, PROMOTION, TRAINING, Following, ask
+from tests.support.stages import at_work
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)
 Handler = Callable[..., Awaitable[ModelTrained]]
@@ -58,12 +59,8 @@ class Seen:
 @asynccontextmanager
 async def retraining(bus: InMemoryBus, handler: Handler) -> AsyncIterator[None]:
     stage = Stage("retraining", bus, (Route(TrainingRequested, handler, emits=(ModelTrained, TrainingProgressed)),))
-    task = asyncio.create_task(stage.run())
-    try:
+    async with at_work(stage):
         yield
-    finally:
-        stage.stop()
-        await task
 
 
 async def write(bus: InMemoryBus, *events: Event) -> None:

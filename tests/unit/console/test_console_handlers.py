@@ -27,6 +27,7 @@ from services.console.handlers.documents import Submission
 from services.console.handlers.trace import trace
 from services.console.handlers.writing_back import Chosen
 from services.console.ports import Silent
+from tests.support.stages import at_work
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -60,12 +61,8 @@ def answer_once() -> Callable[[PromptSubmitted], ResponseReady | None]:
 @asynccontextmanager
 async def running(bus: InMemoryBus, name: str, *routes: Route) -> AsyncIterator[None]:
     stage = Stage(name, bus, routes)
-    task = asyncio.create_task(stage.run())
-    try:
+    async with at_work(stage):
         yield
-    finally:
-        stage.stop()
-        await task
 
 
 def answering(bus: InMemoryBus) -> Any:

@@ -18,6 +18,7 @@ from services.evaluation.domain.exam import Exam, Measured, Report, Scores, eval
 from services.evaluation.domain.gate import Gate
 from services.evaluation.routes import routes
 from tests.support.small_adapters import small
+from tests.support.stages import at_work
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 AT_MS = int(NOON.timestamp() * 1000)
@@ -81,12 +82,8 @@ class Place:
             progress_every=timedelta(hours=1),
         )  # fmt: skip
         stage = Stage("evaluation", self.bus, told, jitter=lambda: 0.0)
-        task = asyncio.create_task(stage.run())
-        try:
+        async with at_work(stage):
             yield
-        finally:
-            stage.stop()
-            await task
 
     def _exam(self, event: EvaluationRequested, gate: Gate, champion: str | None) -> Exam:
         return Exam(

@@ -24,6 +24,7 @@ from services.inference.memory import finished_prompts
 from services.inference.ports import Engine, Stream
 from services.inference.routes import routes
 from services.inference.settings import InferenceSettings
+from tests.support.stages import at_work
 
 E = TypeVar("E", bound=Event)
 SETTINGS = InferenceSettings(model="echo")
@@ -61,12 +62,8 @@ async def running(bus: InMemoryBus, engine: Engine, settings: InferenceSettings 
     serving = InService(bus, EchoEngine(), metrics)
     table = routes(settings, engine, serving, cache, finished, utc_now, metrics)
     stage = Stage("inference", bus, table, memories=(finished,), grace=timedelta(seconds=0))
-    task = asyncio.create_task(stage.run())
-    try:
+    async with at_work(stage):
         yield
-    finally:
-        stage.stop()
-        await task
 
 
 async def publish(bus: InMemoryBus, event: Event, lane: Lane = Lane.REAL_TIME) -> None:

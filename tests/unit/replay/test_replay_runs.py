@@ -19,6 +19,7 @@ from services.console.domain.shadows import Overrides, shadow_of
 from services.console.handlers.replay import Replay
 from services.console.handlers.stretches import Stretch
 from services.console.ports import Silent
+from tests.support.stages import at_work
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -44,12 +45,8 @@ def answer(event: PromptSubmitted, *, context: Context) -> ResponseReady | Respo
 @asynccontextmanager
 async def path(bus: InMemoryBus) -> AsyncIterator[None]:
     stage = Stage("post_processing", bus, [Route(PromptSubmitted, answer, emits=(ResponseReady, ResponseShadow))])
-    task = asyncio.create_task(stage.run())
-    try:
+    async with at_work(stage):
         yield
-    finally:
-        stage.stop()
-        await task
 
 
 async def until(done: Callable[[], bool], bus: InMemoryBus) -> None:

@@ -23,6 +23,7 @@ from services.retraining.domain.job import Ended, Job, Report, run_id_of
 from services.retraining.domain.recipe import Recipe
 from services.retraining.routes import routes
 from tests.support.examples import example, judged
+from tests.support.stages import at_work
 
 POLICY = Policy(name="test", version=1, near_duplicates=None, splits=Splits(train=1, validation=0, test=0))
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -93,12 +94,8 @@ class Place:
             timedelta(minutes=1), progress_every=self.every, **given,
         )  # fmt: skip
         stage = Stage("retraining", self.bus, told, jitter=lambda: 0.0)
-        task = asyncio.create_task(stage.run())
-        try:
+        async with at_work(stage):
             yield
-        finally:
-            stage.stop()
-            await task
 
     def _job(self, event: TrainingRequested, recipe: Recipe, dataset: Dataset) -> Job:
         return Job(
