@@ -21,7 +21,8 @@ from services.evaluation.domain.trial import Trial
 from services.evaluation.domain.watching import Decision, decide
 
 STAGE = "evaluation"
-HEARD: tuple[type[ResponseReady] | type[ExampleRecorded], ...] = (ResponseReady, ExampleRecorded)
+Heard = type[ResponseReady] | type[ExampleRecorded]
+HEARD: tuple[Heard, ...] = (ResponseReady, ExampleRecorded)
 """Of the real-time lane: batch work waits for its turn, which is nobody's fault."""
 
 
@@ -68,7 +69,7 @@ class Observing:
         for reader in readers.values():
             await reader.aclose()
 
-    async def _read(self, kind: type[ResponseReady] | type[ExampleRecorded], plan: Canary, now: datetime) -> None:
+    async def _read(self, kind: Heard, plan: Canary, now: datetime) -> None:
         topic = topic_of(kind).name
         positions = self.trial.positions[topic]
         ends = await self._bus.end_offsets(topic)
@@ -97,7 +98,7 @@ class Observing:
             self._readers.pop(topic, None)
             raise
 
-    def _take(self, record: Record, kind: type[ResponseReady] | type[ExampleRecorded], plan: Canary) -> None:
+    def _take(self, record: Record, kind: Heard, plan: Canary) -> None:
         event = decode(record, kind) if record.value is not None else None
         if isinstance(event, ResponseReady):
             self.trial.take_outcome(event, self.turns, plan.clearly)
