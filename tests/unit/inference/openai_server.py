@@ -80,11 +80,16 @@ def _request(body: dict[str, Any]) -> GenerationRequest:
 
 def failing_app(status: int, code: str) -> FastAPI:
     """Every request fails the same way."""
+    return saying_app(JSONResponse({"error": {"message": "the prompt said SECRET", "code": code}}, status))
+
+
+def saying_app(response: Response) -> FastAPI:
+    """Says this to every request."""
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
     async def complete() -> Response:
-        return JSONResponse({"error": {"message": "the prompt said SECRET", "code": code}}, status)
+        return response
 
     return app
 

@@ -1,7 +1,9 @@
 import asyncio
+import json
 from dataclasses import replace
 
 import pytest
+from fastapi.responses import RedirectResponse, Response
 
 from libs.bus import Rejected, Retryable
 from libs.health import free_socket
@@ -12,7 +14,7 @@ from services.inference.adapters.echo import EchoEngine
 from services.inference.adapters.openai_compatible import OpenAIEngine
 from services.inference.ports import Stream
 from services.inference.settings import InferenceSettings
-from tests.unit.inference.openai_server import chat_app, endpoint, failing_app
+from tests.unit.inference.openai_server import chat_app, endpoint, failing_app, saying_app
 
 HELLO = GenerationRequest([Message(role="user", content="one two three four")], max_tokens=9, stop=("x",), seed=4)
 
@@ -83,7 +85,7 @@ async def test_an_endpoint_that_failed_rests_and_is_tried_again_later() -> None:
 
 async def test_when_no_endpoint_answers_the_world_is_wrong_and_it_is_not_ready() -> None:
     async with endpoint(failing_app(503, "busy")) as busy, OpenAIEngine(settings(nowhere(), busy)) as engine:
-        with pytest.raises(Retryable, match=r"ConnectError.*HTTP 503 busy") as caught:
+        with pytest.raises(Retryable, match=r"ClientConnectorError.*HTTP 503 busy") as caught:
             await text_of(engine)
         assert caught.value.code == "engine_unavailable"
         assert not engine.ready()
@@ -116,6 +118,59 @@ async def test_a_stream_that_breaks_off_is_tried_again_from_the_start_not_elsewh
         with pytest.raises(Retryable, match="broke off"):
             await text_of(engine)
         assert sound.state.bodies == []
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (b"data: {oops\n\n", "no JSON"),
+        (b"data: [1]\n\n", "no objects"),
+        (b'data: {"error": {"message": "SECRET"}}\n\n', "an error in the stream"),
+        (b"x" * (2 << 20), "no lines"),
+        (b"<html>\n", "broke off"),
+    ],
+)
+async def test_what_is_no_stream_of_events_is_an_endpoint_that_is_away(said: bytes, reason: str) -> None:
+    app = saying_app(Response(said, media_type="text/event-stream"))
+    async with endpoint(app) as url, OpenAIEngine(settings(url)) as engine:
+        with pytest.raises(Retryable, match=reason) as caught:
+            await text_of(engine)
+    assert "SECRET" not in str(caught.value)
+
+
+async def test_an_event_may_be_as_large_as_the_answer_and_come_in_pieces() -> None:
+    text = "word " * 100_000
+    whole = GenerationRequest([Message(role="user", content=text)])
+    event = {"choices": [{"delta": {"content": text}, "finish_reason": None}]}
+    last = {"choices": [{"delta": {}, "finish_reason": "stop"}]}
+    said = f"data: {json.dumps(event)}\r\n\r\ndata: {json.dumps(last)}".encode()
+    async with (
+        endpoint(saying_app(Response(said, media_type="text/event-stream"))) as url,
+        OpenAIEngine(settings(url)) as engine,
+    ):
+        assert await text_of(engine, whole) == text
+
+
+async def test_a_prompt_goes_nowhere_but_to_the_endpoint_that_was_named() -> None:
+    other = chat_app(EchoEngine())
+    async with endpoint(other) as elsewhere:
+        leads_away = RedirectResponse(f"{elsewhere}/chat/completions", 307)
+        async with endpoint(saying_app(leads_away)) as url, OpenAIEngine(settings(url)) as engine:
+            with pytest.raises(Retryable, match="HTTP 307"):
+                await text_of(engine)
+    assert other.state.bodies == []
+
+
+async def test_it_goes_through_the_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    app = chat_app(EchoEngine())
+    async with endpoint(app) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.removesuffix("/v1"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        async with OpenAIEngine(settings("http://model.invalid/v1")) as engine:
+            assert await text_of(engine) == "one two three four"
+        async with endpoint(failing_app(503, "")) as beside, OpenAIEngine(settings(beside)) as engine:
+            with pytest.raises(Retryable, match="HTTP 503"):
+                await text_of(engine)
 
 
 async def test_leaving_early_ends_the_request_at_the_endpoint() -> None:
