@@ -4,7 +4,7 @@ Knows tokens and rows, not requests, text or time.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from libs.language_models.engine.low_rank import Beside, LowRank, Owner
-from libs.language_models.engine.packing import may_pack, packed_attention
+from libs.language_models.engine.packing import may_pack, slot_attention
 from libs.language_models.engine.slots import SlotCache
 
 
@@ -40,6 +40,7 @@ class Runner:
         self._device = next(model.parameters()).device
         self._beside = Beside(model)
         self._cache = SlotCache(self._config.num_hidden_layers, slots, max_length)
+        self.packs = False
         self.packs = slots > 1 and may_pack(self._config) and self._packing_agrees()
 
     def step(
@@ -100,7 +101,9 @@ class Runner:
         adapters: Sequence[LowRank | None],
     ) -> torch.Tensor:
         view = self._cache.look(rows, self._tensor(places))
-        with self._beside.of([(adapter, len(places[0])) for adapter in adapters], self._device):
+        owners = [(adapter, len(places[0])) for adapter in adapters]
+        attention = slot_attention(self._config) if self.packs else nullcontext()
+        with attention, self._beside.of(owners, self._device):
             output = self._model(
                 input_ids=self._tensor(tokens),
                 attention_mask=view.mask,
@@ -127,7 +130,7 @@ class Runner:
         view = self._cache.look_packed(parts)
         owners: list[Owner] = [(adapter, 1) for adapter in adapters or [None] * len(tokens)]
         owners += [(piece.adapter, len(piece.tokens)) for piece in pieces]
-        with packed_attention(self._config), self._beside.of(owners, self._device):
+        with slot_attention(self._config), self._beside.of(owners, self._device):
             output = self._model(
                 input_ids=self._tensor([ids]),
                 attention_mask=view.parts[0].mask,  # not used, but where there is one, the model makes none

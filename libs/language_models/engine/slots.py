@@ -12,8 +12,10 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from libs.language_models.engine.views import PackedView, View
 
-BLOCK = 64
+BLOCK = 32
 """Lengths are padded to this: then the attention kernels' sums fall the same way whatever the neighbours' length."""
+_FIRST_BLOCKS = 8
+"""Room at first."""
 
 
 class _SlotLayer(CacheLayerMixin):  # type: ignore[no-untyped-call]
@@ -90,7 +92,7 @@ class SlotCache(Cache):
     def __init__(self, layers: int, slots: int, max_length: int) -> None:
         self._slots = slots
         self._max_length = -(-max_length // BLOCK) * BLOCK
-        self._capacity = min(4 * BLOCK, self._max_length)
+        self._capacity = min(_FIRST_BLOCKS * BLOCK, self._max_length)
         self.view: View | PackedView = View(slice(0, 0), torch.zeros(0, 0, dtype=torch.long), 0)
         self._slot_layers = [_SlotLayer(self) for _ in range(layers)]
         super().__init__(layers=list(self._slot_layers))

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from libs.language_models.engine.int8 import quantize
+from libs.language_models.engine.output_layer import compute_output_in_pieces
 
 Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Device = Literal["auto", "cpu", "cuda"]
@@ -26,6 +27,7 @@ def load_model(folder: Path, *, precision: Precision = "auto", device: Device = 
     if chosen == "int8":
         quantize(model)
     model.to(place).eval().requires_grad_(requires_grad=False)
+    compute_output_in_pieces(model)
     return model  # type: ignore[no-any-return]
 
 
