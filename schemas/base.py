@@ -21,6 +21,8 @@ from pydantic import (
 
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 """An id an upstream may choose: 1 to 128 characters."""
+ArtefactName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$")]
+"""What somebody who asks may call a data set or an adapter. Refusals quote it, so it is a name and no text."""
 TenantName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 
 

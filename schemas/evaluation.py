@@ -10,7 +10,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from schemas.base import Event, Identifier, Model
+from schemas.base import ArtefactName, Event, Identifier, Model
 from schemas.training import RecipeName
 
 MetricName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=64)]
@@ -29,11 +29,11 @@ class EvaluationRequested(Event):
     TYPE: ClassVar[str] = "evaluation-requested"
 
     request_id: Identifier
-    model: Identifier
+    model: ArtefactName
     """The adapter."""
     gate: RecipeName | None = None
     """By name; None: the one called `default`."""
-    dataset: Identifier | None = None
+    dataset: ArtefactName | None = None
     """Whose held-out rows are asked; None: those of the data set it was trained on."""
     promote: bool = True
     """Whether a pass leads to its promotion."""
@@ -129,7 +129,7 @@ class PromotionRequested(Event):
 
     request_id: Identifier
     action: Literal["promote", "rollback"]
-    model: Identifier | None = None
+    model: ArtefactName | None = None
     """To promote: the adapter. To roll back: what must be in service (else it is refused); None: whatever is."""
     share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Of the conversations; below 1 the champion keeps the others."""
@@ -137,7 +137,7 @@ class PromotionRequested(Event):
     """The plan by which its share rises, or ends; it begins at `share`, or, where that is 1, at the plan's first."""
     revision: Annotated[int, Field(ge=0)] | None = None
     """Only while nothing has changed since that one; None: whatever serves."""
-    evaluation: Identifier | None = None
+    evaluation: ArtefactName | None = None
     """The examination that it rests on; None: the adapter's last one."""
     force: bool = False
     """Promotes what has not passed, too."""

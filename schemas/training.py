@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from schemas.base import Event, Identifier
+from schemas.base import ArtefactName, Event, Identifier
 
 RowKind = Literal["dpo", "kto", "sft"]
 SplitName = Literal["train", "validation", "test"]
@@ -59,7 +59,7 @@ class TrainingRequested(Event):
 
     request_id: Identifier
     recipe: RecipeName
-    dataset: Identifier | None = None
+    dataset: ArtefactName | None = None
     """Its name or the first four or more digits of it. None: the latest when the training begins."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     """None: the recipe's own."""
