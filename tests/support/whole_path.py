@@ -5,7 +5,7 @@ Knows how to tell whether the services are well and have nothing left to do.
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from libs.sealing import write_key_file
 from libs.service import Runtime, Service
 from libs.settings import BusSettings, ServiceSettings
 from libs.telemetry import Metrics, Traces
-from schemas.topics import CATALOGUE
+from schemas.topics import CATALOGUE, Topic
 from services.grounding.app import create_app as create_grounding
 from services.grounding.settings import GroundingSettings
 from services.inference.app import create_app as create_inference
@@ -59,25 +59,34 @@ class WholePath:
 
     async def lag(self) -> dict[str, int]:
         """Records that a group has not committed yet, by group and topic."""
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.bootstrap_servers)
-        await admin.start()
-        found: dict[str, int] = {}
-        try:
-            for group in self.lives:
-                committed = await admin.list_consumer_group_offsets(f"{self.settings.topic_prefix}tailrace-{group}")
-                for topic in (t.name for t in CATALOGUE if group in t.consumers and t.event is not None):
-                    for partition, end in (await self.bus.end_offsets(topic)).items():
-                        known = committed.get(TopicPartition(self.settings.topic_prefix + topic, partition))
-                        if end > (done := known.offset if known is not None else 0) and _has_group(group, topic):
-                            found[f"{group} {topic}/{partition}"] = end - done
-        finally:
-            await admin.close()
-        return found
+        groups = {
+            group: [t.name for t in CATALOGUE if group in t.consumers and t.event is not None and _has_group(group, t)]
+            for group in self.lives
+        }
+        return await behind(self.bus, self.settings, groups)
 
 
-def _has_group(group: str, topic: str) -> bool:
+async def behind(bus: KafkaBus, settings: BusSettings, groups: Mapping[str, Iterable[str]]) -> dict[str, int]:
+    """Records of these topics that a group has not committed yet, by group and partition."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=settings.bootstrap_servers)
+    await admin.start()
+    found: dict[str, int] = {}
+    try:
+        for group, topics in groups.items():
+            committed = await admin.list_consumer_group_offsets(f"{settings.topic_prefix}tailrace-{group}")
+            for topic in topics:
+                for partition, end in (await bus.end_offsets(topic)).items():
+                    known = committed.get(TopicPartition(settings.topic_prefix + topic, partition))
+                    if end > (done := known.offset if known is not None else 0):
+                        found[f"{group} {topic}/{partition}"] = end - done
+    finally:
+        await admin.close()
+    return found
+
+
+def _has_group(group: str, topic: Topic) -> bool:
     """A view reads without a group."""
-    return (group, topic) != ("grounding", "document-indexed")
+    return (group, topic.name) != ("grounding", "document-indexed")
 
 
 @asynccontextmanager

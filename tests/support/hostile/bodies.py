@@ -43,7 +43,7 @@ def _change(body: dict[str, Any], random: Random) -> str:
         return f"without {name[:40]}"
     if way < 0.3:
         inner = holder if isinstance(holder, dict) else body
-        inner[random.choice(_FIELDS)] = random.choice(ODD)
+        inner[random.choice(_FIELDS)] = _odd(random)
         return "with an unknown field"
     if way < 0.4:
         holder[name] = _nested(random.choice([40, 190, 400]), random)
@@ -51,8 +51,13 @@ def _change(body: dict[str, Any], random: Random) -> str:
     if way < 0.5:
         holder[name] = [holder.get(name) if isinstance(holder, dict) else holder[name]] * random.choice([0, 2, 40])
         return f"with a list for {name}"
-    holder[name] = random.choice(ODD)
+    holder[name] = _odd(random)
     return f"with an odd {name}"
+
+
+def _odd(random: Random) -> Any:
+    """A copy: the next change may be one in its inside."""
+    return copy.deepcopy(random.choice(ODD))
 
 
 def _places(body: Any) -> list[tuple[Any, Any]]:

@@ -14,7 +14,16 @@ from tests.support.hostile.prompts import twisted
 from tests.support.hostile.texts import broken
 
 EXAMPLES = Path(__file__).parents[3] / "schemas" / "examples"
-ID_OF = {"prompt-submitted": "prompt_id", "prompt-cancelled": "prompt_id", "document-submitted": "document_id"}
+ID_OF = {
+    "prompt-submitted": "prompt_id",
+    "prompt-cancelled": "prompt_id",
+    "document-submitted": "document_id",
+    "feedback-submitted": "feedback_id",
+    "subject-erased": "subject",
+    "training-requested": "request_id",
+    "evaluation-requested": "request_id",
+    "promotion-requested": "request_id",
+}
 _LARGE_EVERY = 150
 """A body of megabytes now and then: more would measure the disk."""
 
