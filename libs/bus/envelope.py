@@ -80,12 +80,18 @@ def decode(record: Record, event_type: type[E]) -> E:
         raise Rejected(explain(error)) from None
 
 
+_FAULTS, _REASON_CHARACTERS = 8, 400
+"""Of a reason: somebody is to read it."""
+
+
 def explain(error: ValidationError) -> str:
     """A pydantic error in words, field by field, without any of the content."""
     details = error.errors(include_input=False, include_url=False, include_context=False)
-    told = "; ".join(_detail(d["loc"], d["type"], d["msg"]) for d in details[:8])
-    more = f"; and {len(details) - 8} more" if len(details) > 8 else ""
-    return f"{told}{more}"
+    told = [_detail(d["loc"], d["type"], d["msg"]) for d in details[:_FAULTS]]
+    while len(told) > 1 and len("; ".join(told)) > _REASON_CHARACTERS:
+        told.pop()
+    more = [f"and {len(details) - len(told)} more"] if len(details) > len(told) else []
+    return "; ".join([*told, *more])
 
 
 def _detail(location: tuple[int | str, ...], kind: str, message: str) -> str:

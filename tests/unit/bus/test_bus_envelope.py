@@ -198,6 +198,13 @@ def test_headers_without_a_value_are_as_if_absent() -> None:
     assert header(plain, "reply_to") is None
 
 
+def test_a_rejection_of_very_much_stays_short_enough_to_be_read() -> None:
+    wrong = {"prompt_id": "p", "parameters": {"response_format": {f"k{'y' * 60}{n}": 0 for n in range(300)}}}
+    with pytest.raises(Rejected, match=r"; and \d+ more$") as caught:
+        decode(record(json.dumps(wrong).encode()), PromptSubmitted)
+    assert len(str(caught.value)) < 450
+
+
 def test_a_rejection_never_quotes_the_content() -> None:
     body = b'{"prompt_id": "p", "messages": [{"role": "secret", "content": 7}], "tenant": "my secret"}'
     with pytest.raises(Rejected) as caught:
