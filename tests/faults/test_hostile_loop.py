@@ -34,6 +34,7 @@ from tests.support.hostile import Case, cases
 from tests.support.hostile.floods import (
     CASES,
     OF_THE_PATH,
+    REPEAT,
     SEED,
     Place,
     everything,
@@ -85,7 +86,7 @@ class AtTheDoor:
 @pytest.fixture(scope="module")
 async def aftermath(shared_broker: str, tmp_path_factory: pytest.TempPathFactory) -> Aftermath:
     settings, folder = await fresh_topics(shared_broker), tmp_path_factory.mktemp("loop")
-    print(f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}")
+    print(REPEAT)
     bus, found = KafkaBus(settings, client_id="test"), Aftermath()
     async with AsyncExitStack() as left:
         left.push_async_callback(bus.close)
@@ -139,7 +140,7 @@ async def nothing_left(bus: KafkaBus, settings: BusSettings) -> None:
 @pytest.fixture(autouse=True)
 def how_to_repeat() -> None:
     """A failure shows what was printed."""
-    print(f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}")
+    print(REPEAT)
 
 
 def test_every_public_topic_is_flooded_somewhere() -> None:

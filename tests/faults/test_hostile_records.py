@@ -24,6 +24,7 @@ from tests.support.hostile import Case, cases
 from tests.support.hostile.floods import (
     CASES,
     OF_THE_PATH,
+    REPEAT,
     SEED,
     Place,
     everything,
@@ -85,7 +86,7 @@ class Aftermath:
 @pytest.fixture(scope="module")
 async def aftermath(shared_broker: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Aftermath]:
     settings = await fresh_topics(shared_broker)
-    print(f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}")
+    print(REPEAT)
     async with whole_path(settings, tmp_path_factory.mktemp("path")) as path:
         found = Aftermath()
         for topic in OF_THE_PATH:
@@ -128,7 +129,7 @@ async def good_one(
 @pytest.fixture(autouse=True)
 def how_to_repeat() -> None:
     """A failure shows what was printed."""
-    print(f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}")
+    print(REPEAT)
 
 
 def test_every_hostile_record_ends_in_a_clear_word(aftermath: Aftermath) -> None:

@@ -21,6 +21,8 @@ from tests.support.hostile.cases import Case
 CASES = int(os.environ.get("TAILRACE_FAULTS_CASES", "1000"))
 """For each topic."""
 SEED = int(os.environ.get("TAILRACE_FAULTS_SEED", "4"))
+REPEAT = f"TAILRACE_FAULTS_CASES={CASES} TAILRACE_FAULTS_SEED={SEED}"
+"""How, printed where something fails."""
 OF_THE_PATH = ("prompt-submitted", "prompt-submitted-batch", "document-submitted", "prompt-cancelled")
 """Public input that the prompt path hears."""
 Place = tuple[str, int, int]
