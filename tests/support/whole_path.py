@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import GroupCoordinatorNotAvailableError
 from opentelemetry.metrics import NoOpMeter
 
 from libs.bus.kafka import KafkaBus
@@ -79,6 +80,9 @@ async def behind(bus: KafkaBus, settings: BusSettings, groups: Mapping[str, Iter
                     known = committed.get(TopicPartition(settings.topic_prefix + topic, partition))
                     if end > (done := known.offset if known is not None else 0):
                         found[f"{group} {topic}/{partition}"] = end - done
+    except GroupCoordinatorNotAvailableError:
+        # A broker that has just started needs a moment: nothing can be committed there yet.
+        found["no coordinator yet"] = 1
     finally:
         await admin.close()
     return found
